@@ -1,0 +1,1 @@
+"""The proxy: it carries traffic and holds no policy."""

@@ -1,0 +1,1 @@
+"""The built-in policies, each written with the SDK alone."""

@@ -1,0 +1,1 @@
+"""The contracts: what a plugin author imports."""
