@@ -1,1 +1,94 @@
-"""The contracts: what a plugin author imports."""
+"""What a plugin author imports, and nothing else: the contracts between the gateway and its plugins."""
+
+from meshwright_sdk.balancing import Balancer, Endpoint, Instance, Origin, parse_origin
+from meshwright_sdk.body import Body
+from meshwright_sdk.clock import Clock, SystemClock
+from meshwright_sdk.discovery import Discovery
+from meshwright_sdk.errors import (
+    BodyTooLargeError,
+    ClientGoneError,
+    ConfigError,
+    ConnectError,
+    DownstreamError,
+    MeshwrightError,
+    NoEndpointsError,
+    NoRouteError,
+    OverloadError,
+    PluginError,
+    ProtocolError,
+    ResetError,
+    UpstreamError,
+    UpstreamTimeoutError,
+)
+from meshwright_sdk.filters import CallNext, Filter, FilterCall, filter
+from meshwright_sdk.headers import Headers
+from meshwright_sdk.hooks import hookimpl
+from meshwright_sdk.identity import Identity
+from meshwright_sdk.metrics import Counter, Gauge, Histogram, Metrics
+from meshwright_sdk.plugin import Context, NoOptions, Options, Plugin
+from meshwright_sdk.request import Address, Request
+from meshwright_sdk.response import Response, Tunnel
+from meshwright_sdk.routing import FieldMatch, Match, Route, Router, Verdict
+from meshwright_sdk.sources import ConfigDocument, ConfigSource
+from meshwright_sdk.store import Store
+from meshwright_sdk.tasks import Tasks
+from meshwright_sdk.units import Duration, Percent, Rate, Secret, Size
+
+__all__ = [
+    "Address",
+    "Balancer",
+    "Body",
+    "BodyTooLargeError",
+    "CallNext",
+    "ClientGoneError",
+    "Clock",
+    "ConfigDocument",
+    "ConfigError",
+    "ConfigSource",
+    "ConnectError",
+    "Context",
+    "Counter",
+    "Discovery",
+    "DownstreamError",
+    "Duration",
+    "Endpoint",
+    "FieldMatch",
+    "Filter",
+    "FilterCall",
+    "Gauge",
+    "Headers",
+    "Histogram",
+    "Identity",
+    "Instance",
+    "Match",
+    "MeshwrightError",
+    "Metrics",
+    "NoEndpointsError",
+    "NoOptions",
+    "NoRouteError",
+    "Options",
+    "Origin",
+    "OverloadError",
+    "Percent",
+    "Plugin",
+    "PluginError",
+    "ProtocolError",
+    "Rate",
+    "Request",
+    "ResetError",
+    "Response",
+    "Route",
+    "Router",
+    "Secret",
+    "Size",
+    "Store",
+    "SystemClock",
+    "Tasks",
+    "Tunnel",
+    "UpstreamError",
+    "UpstreamTimeoutError",
+    "Verdict",
+    "filter",
+    "hookimpl",
+    "parse_origin",
+]

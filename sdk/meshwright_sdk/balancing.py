@@ -1,0 +1,107 @@
+"""`Instance`, `Endpoint` and `Balancer`: where a request may go and who chooses; connections go elsewhere."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from meshwright_sdk.plugin import O_co, Plugin
+from meshwright_sdk.request import Request
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instance:
+    """One running copy of a service, as discovery reports or registers it.
+
+    `url` is `http://host:port`, `https://host:port` or `unix:/path`; an IPv6 host is in brackets.
+    """
+
+    url: str
+    weight: int = 1
+    zone: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        """Check the instance; raises ValueError with what was expected and what came."""
+        if self.weight < 0:
+            raise ValueError(f"weight: expected 0 or more; got {self.weight}")
+        parse_origin(self.url)
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The parts of an instance's URL that a connection needs; `path` is set for a Unix socket only."""
+
+    scheme: str
+    host: str
+    port: int
+    path: str = ""
+
+    @property
+    def authority(self) -> str:
+        """The Host header's value for this origin (RFC 9110, section 7.2)."""
+        if self.path:
+            return "localhost"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == _DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
+
+
+def parse_origin(url: str) -> Origin:
+    """Return the parts of an instance's URL; raises ValueError with what was expected and what came."""
+    if url.startswith("unix:/"):
+        return Origin("http", "localhost", 80, url.removeprefix("unix:"))
+    expected = f"url: expected http://host:port, https://host:port or unix:/path; got {url!r}"
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise ValueError(expected) from None
+    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or parts.username or parts.path.strip("/"):
+        raise ValueError(expected)
+    if parts.query or parts.fragment or port == 0:
+        raise ValueError(expected)
+    return Origin(parts.scheme, parts.hostname, port or _DEFAULT_PORTS[parts.scheme])
+
+
+class Endpoint:
+    """A live endpoint of a service: its instance, and the counts that balancers and filters read.
+
+    `in_flight` counts requests whose response's life has not ended. `weight` starts as the instance's.
+    """
+
+    __slots__ = ("__weakref__", "in_flight", "instance", "origin", "requests", "weight")
+
+    def __init__(self, instance: Instance) -> None:
+        self.instance = instance
+        self.origin = parse_origin(instance.url)
+        self.weight = instance.weight
+        self.in_flight = 0
+        self.requests = 0
+
+    @property
+    def url(self) -> str:
+        """The instance's URL."""
+        return self.instance.url
+
+    def __repr__(self) -> str:
+        return f"<Endpoint {self.instance.url}>"
+
+
+class Balancer(Plugin[O_co]):
+    """Chooses an endpoint for each attempt; one instance for each service and worker."""
+
+    @abstractmethod
+    def pick(self, endpoints: Sequence[Endpoint], request: Request) -> Endpoint | None:
+        """Return one of `endpoints`, or None when none will do. Synchronous; never waits, allocates next to nothing.
+
+        The same sequence object is passed until the service's endpoints change; a retry may pass a part of
+        it. Endpoints of weight 0 get no traffic while another has more.
+        """
+
+
+AnyBalancer = Balancer[Any]

@@ -1,0 +1,136 @@
+"""The error tree: whose fault, which status, may it be tried again; no rendering and no logging goes in here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+
+class MeshwrightError(Exception):
+    """Base of every error the gateway raises on purpose.
+
+    Subclasses say whose fault it is. `status` is the HTTP status the client gets, `code` a stable
+    machine-readable word, `retryable` whether the same request may succeed at another endpoint.
+    `detail` is sent to the client, so it never holds a secret.
+    """
+
+    status: int = 500
+    code: str = "internal"
+    retryable: bool = False
+    fault: ClassVar[str] = "gateway"
+
+    def __init__(
+        self,
+        detail: str = "",
+        *,
+        status: int | None = None,
+        code: str | None = None,
+        retryable: bool | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        if status is not None:
+            self.status = status
+        if code is not None:
+            self.code = code
+        if retryable is not None:
+            self.retryable = retryable
+
+
+class ConfigError(MeshwrightError):
+    """The configuration is wrong. `problems` holds every problem found in the one run, in file order."""
+
+    code = "configuration"
+    fault = "configuration"
+
+    def __init__(self, problems: Sequence[object]) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = tuple(problems)
+
+
+class PluginError(MeshwrightError):
+    """A plugin broke its contract or raised what it should have handled."""
+
+    code = "plugin_failed"
+    fault = "plugin"
+
+
+class DownstreamError(MeshwrightError):
+    """The client sent what cannot be served."""
+
+    status = 400
+    code = "bad_request"
+    fault = "downstream"
+
+
+class NoRouteError(DownstreamError):
+    """No route matches the request."""
+
+    status = 404
+    code = "no_route"
+
+
+class BodyTooLargeError(DownstreamError):
+    """A body is longer than the limit of whoever reads it (RFC 9110, section 15.5.14)."""
+
+    status = 413
+    code = "body_too_large"
+
+
+class ClientGoneError(DownstreamError):
+    """The client closed its connection before the message was complete; nobody sees the status."""
+
+    status = 499
+    code = "client_gone"
+
+
+class UpstreamError(MeshwrightError):
+    """The upstream failed to answer, or answered what cannot be passed on."""
+
+    status = 502
+    code = "upstream_failed"
+    retryable = True
+    fault = "upstream"
+
+
+class ConnectError(UpstreamError):
+    """No connection to the endpoint could be made, so it has seen nothing of the request."""
+
+    status = 502
+    code = "upstream_connect_failed"
+
+
+class ResetError(UpstreamError):
+    """The endpoint closed the connection before its answer was complete."""
+
+    code = "upstream_reset"
+
+
+class ProtocolError(UpstreamError):
+    """The endpoint's answer is not valid HTTP."""
+
+    code = "upstream_protocol_error"
+    retryable = False
+
+
+class UpstreamTimeoutError(UpstreamError):
+    """The endpoint did not answer in time."""
+
+    status = 504
+    code = "upstream_timeout"
+
+
+class NoEndpointsError(UpstreamError):
+    """The service has no endpoint that could take the request."""
+
+    status = 503
+    code = "no_endpoints"
+    retryable = False
+
+
+class OverloadError(UpstreamError):
+    """A bound of the gateway's own (pending requests, connections) is reached."""
+
+    status = 503
+    code = "overloaded"
+    retryable = False

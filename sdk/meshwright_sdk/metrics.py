@@ -1,0 +1,118 @@
+"""Counters, gauges and histograms as plain objects; exposition formats and adding up workers go elsewhere."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from typing import Any
+
+LATENCY_BUCKETS_S = (
+    0.0005,
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1.0,
+    2.5,
+    5.0,
+    10.0,
+    30.0,
+)
+
+
+class Counter:
+    """A number that only grows: `counter.value += 1`."""
+
+    __slots__ = ("value",)
+
+    def __init__(self) -> None:
+        self.value: float = 0
+
+
+class Gauge:
+    """A number that goes up and down: assign to `value`, or give `read`, which is called when it is asked for."""
+
+    __slots__ = ("read", "value")
+
+    def __init__(self, read: Callable[[], float] | None = None) -> None:
+        self.value: float = 0
+        self.read = read
+
+
+class Histogram:
+    """Observations counted by upper bound (a value equal to a bound belongs to it)."""
+
+    __slots__ = ("bounds", "counts", "sum")
+
+    def __init__(self, bounds: Sequence[float] = LATENCY_BUCKETS_S) -> None:
+        self.bounds = tuple(bounds)
+        self.counts = [0] * (len(self.bounds) + 1)
+        self.sum = 0.0
+
+    def observe(self, value: float) -> None:
+        """Count one observation."""
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.sum += value
+
+
+Metric = Counter | Gauge | Histogram
+Labels = tuple[tuple[str, str], ...]
+
+
+class Family:
+    """Every metric of one name, by its labels."""
+
+    __slots__ = ("help", "kind", "metrics", "name")
+
+    def __init__(self, name: str, kind: str, help: str) -> None:
+        self.name = name
+        self.kind = kind
+        self.help = help
+        self.metrics: dict[Labels, Metric] = {}
+
+
+class Metrics:
+    """The metrics of one worker: ask once when a plugin is built, keep the object, count on it.
+
+    Asking again for the same name and labels returns the same object, so counts outlive a reload.
+    """
+
+    __slots__ = ("families",)
+
+    def __init__(self) -> None:
+        self.families: dict[str, Family] = {}
+
+    def counter(self, name: str, help: str, **labels: str) -> Counter:
+        """Return the counter of that name and labels; raises ValueError if the name is of another kind."""
+        counter: Counter = self._metric(name, "counter", help, labels, Counter)
+        return counter
+
+    def gauge(self, name: str, help: str, read: Callable[[], float] | None = None, **labels: str) -> Gauge:
+        """Return the gauge of that name and labels; `read`, when given, replaces the one before."""
+        gauge: Gauge = self._metric(name, "gauge", help, labels, Gauge)
+        if read is not None:
+            gauge.read = read
+        return gauge
+
+    def histogram(
+        self, name: str, help: str, bounds: Sequence[float] = LATENCY_BUCKETS_S, **labels: str
+    ) -> Histogram:
+        """Return the histogram of that name and labels; `bounds` are ascending upper bounds."""
+        histogram: Histogram = self._metric(name, "histogram", help, labels, lambda: Histogram(bounds))
+        return histogram
+
+    def _metric(
+        self, name: str, kind: str, help: str, labels: dict[str, str], make: Callable[[], Any]
+    ) -> Any:
+        family = self.families.setdefault(name, Family(name, kind, help))
+        if family.kind != kind:
+            raise ValueError(f"metric {name}: expected kind {family.kind}, as before; got {kind}")
+        key = tuple(sorted(labels.items()))
+        if key not in family.metrics:
+            family.metrics[key] = make()
+        return family.metrics[key]

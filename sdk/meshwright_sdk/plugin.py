@@ -1,0 +1,99 @@
+"""`Plugin`: what every kind of plugin has in common — options, context, start and close; no kind of its own."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, get_args
+
+from pydantic import BaseModel, ConfigDict
+
+from meshwright_sdk.clock import Clock, SystemClock
+from meshwright_sdk.metrics import Metrics
+from meshwright_sdk.request import Request
+from meshwright_sdk.response import Response
+from meshwright_sdk.tasks import Tasks
+
+if TYPE_CHECKING:
+    from meshwright_sdk.store import AnyStore
+
+
+class Options(BaseModel):
+    """Base of every plugin's options: unknown keys are errors, values are frozen, every field is described.
+
+    The check of the YAML, the JSON Schema for editors and the reference page are made from it.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class NoOptions(Options):
+    """For a plugin that needs no options."""
+
+
+O_co = TypeVar("O_co", bound=Options, covariant=True)
+
+CallService = Callable[[str, Request], Awaitable[Response]]
+"""Send a request to a service by its name; raises UpstreamError."""
+
+
+async def _no_services(name: str, request: Request) -> Response:
+    raise LookupError(f"service {name!r}: this context has no services")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What a plugin is given beside its options; everything that would make it hard to test is in here.
+
+    `place` is where in the YAML the plugin is used, such as `routes[2].filters[0]`; `base_dir` the folder
+    that relative paths in options start from. `tasks` is closed with the plugin's snapshot.
+    """
+
+    place: str = ""
+    route: str | None = None
+    service: str | None = None
+    base_dir: Path = field(default_factory=Path)
+    clock: Clock = field(default_factory=SystemClock)
+    random: Random = field(default_factory=Random)
+    metrics: Metrics = field(default_factory=Metrics)
+    tasks: Tasks = field(default_factory=Tasks)
+    store: AnyStore | None = None
+    call: CallService = _no_services
+
+
+class Plugin(ABC, Generic[O_co]):
+    """One use of a plugin in the YAML: made with its options, started, used, closed.
+
+    The constructor has no side effects and may raise ValueError for options that do not fit together.
+    `start` may wait (connect, read, fetch) and is followed by `close` also when it failed half-way.
+    """
+
+    Options: ClassVar[type[Options]] = NoOptions
+    name: ClassVar[str] = ""
+
+    def __init__(self, options: O_co, context: Context) -> None:
+        self.options = options
+        self.context = context
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for base in getattr(cls, "__orig_bases__", ()):
+            for argument in get_args(base):
+                if isinstance(argument, type) and issubclass(argument, BaseModel):
+                    cls.Options = argument  # type: ignore[assignment]
+        if "name" not in cls.__dict__:
+            cls.name = _snake_case(cls.__name__)
+
+    async def start(self) -> None:
+        """Acquire what the plugin needs before its first use; raises to refuse the configuration."""
+
+    async def close(self) -> None:
+        """Give back what `start` acquired; called once, after the last use."""
+
+
+def _snake_case(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()

@@ -1,0 +1,129 @@
+"""`Request`: one HTTP request on its way through the chain; parsing and serialising go elsewhere."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import parse_qsl
+
+from meshwright_sdk.body import Body
+from meshwright_sdk.headers import Headers
+
+if TYPE_CHECKING:
+    from meshwright_sdk.identity import Identity
+    from meshwright_sdk.routing import Route
+
+
+class Address(NamedTuple):
+    """A peer's network address; a Unix socket has an empty host and port 0."""
+
+    host: str
+    port: int
+
+
+class Request:
+    """One request, mutable on its way inwards.
+
+    `path` is normalised once, still percent-encoded, and is what the router, every filter and the
+    upstream see; assign to it to rewrite. `query` is the raw query without the question mark. `host` is
+    the lower-case name the client asked for, without port. `upgrade` is the lower-case protocol of an
+    Upgrade request, or empty. `state` belongs to the filters; its keys should carry the plugin's name.
+    """
+
+    __slots__ = (
+        "_cookies",
+        "_query_params",
+        "_state",
+        "body",
+        "client",
+        "headers",
+        "host",
+        "http_version",
+        "id",
+        "identity",
+        "method",
+        "path",
+        "path_params",
+        "query",
+        "route",
+        "scheme",
+        "upgrade",
+    )
+
+    def __init__(
+        self,
+        method: str,
+        path: str,
+        query: str,
+        headers: Headers,
+        body: Body,
+        *,
+        host: str = "",
+        scheme: str = "http",
+        http_version: str = "1.1",
+        client: Address | None = None,
+        upgrade: str = "",
+    ) -> None:
+        self.method = method
+        self.path = path
+        self.query = query
+        self.headers = headers
+        self.body = body
+        self.host = host
+        self.scheme = scheme
+        self.http_version = http_version
+        self.client = client
+        self.upgrade = upgrade
+        self.id = ""
+        self.route: Route | None = None
+        self.identity: Identity | None = None
+        self.path_params: dict[str, str] = {}
+        self._state: dict[str, Any] | None = None
+        self._query_params: tuple[str, dict[str, str]] | None = None
+        self._cookies: tuple[bytes, dict[str, str]] | None = None
+
+    @property
+    def target(self) -> str:
+        """The origin-form target: the path and, where there is one, the query (RFC 9112, section 3.2.1)."""
+        return f"{self.path}?{self.query}" if self.query else self.path
+
+    @property
+    def url(self) -> str:
+        """The absolute URL as the client addressed it; filters' rewrites show in it."""
+        authority = self.headers.get_bytes(b"host")
+        host = authority.decode("latin-1") if authority else self.host
+        return f"{self.scheme}://{host}{self.target}"
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """A dictionary for what filters tell each other; made on first use."""
+        if self._state is None:
+            self._state = {}
+        return self._state
+
+    @property
+    def query_params(self) -> dict[str, str]:
+        """The decoded query, the last of equal names; parsed on first use and after `query` changed."""
+        if self._query_params is None or self._query_params[0] != self.query:
+            pairs = parse_qsl(self.query, keep_blank_values=True, max_num_fields=1000)
+            self._query_params = (self.query, dict(pairs))
+        return self._query_params[1]
+
+    @property
+    def cookies(self) -> dict[str, str]:
+        """The cookies the client sent, the first of equal names (RFC 6265, section 5.4); parsed on first use."""
+        raw = b"; ".join(value for name, value in self.headers.raw if name == b"cookie")
+        if self._cookies is None or self._cookies[0] != raw:
+            self._cookies = (raw, _parse_cookies(raw.decode("latin-1")))
+        return self._cookies[1]
+
+    def __repr__(self) -> str:
+        return f"<Request {self.method} {self.host}{self.path}>"
+
+
+def _parse_cookies(text: str) -> dict[str, str]:
+    cookies: dict[str, str] = {}
+    for part in text.split(";"):
+        name, separator, value = part.partition("=")
+        if separator:
+            cookies.setdefault(name.strip(), value.strip().strip('"'))
+    return cookies

@@ -1,0 +1,66 @@
+"""`Store`: state shared by filters, workers and nodes, as a contract; the systems are plugins."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import AsyncIterator
+from typing import Any
+
+from meshwright_sdk.plugin import O_co, Plugin
+from meshwright_sdk.units import Rate
+
+
+class Store(Plugin[O_co]):
+    """Values with a time to live, counters, token buckets, messages and leases.
+
+    Keys are text, values bytes. A time to live is in seconds and greater than 0; None keeps the value.
+    Every operation is atomic. Whether workers and nodes share what is stored is the plugin's to document.
+    """
+
+    @abstractmethod
+    async def get(self, key: str) -> bytes | None:
+        """Return the value, or None when there is none or its time is over."""
+
+    @abstractmethod
+    async def set(self, key: str, value: bytes, *, ttl_s: float | None = None) -> None:
+        """Store the value in place of any before it."""
+
+    @abstractmethod
+    async def delete(self, key: str) -> bool:
+        """Remove the value; return whether there was one."""
+
+    @abstractmethod
+    async def increment(self, key: str, amount: int = 1, *, ttl_s: float | None = None) -> int:
+        """Add to a counter that starts at 0 and return it; the time to live is set when the counter is made."""
+
+    @abstractmethod
+    async def take(self, key: str, rate: Rate, burst: int, amount: int = 1) -> float:
+        """Take `amount` tokens of a bucket that holds `burst` and fills at `rate`.
+
+        Return 0.0 when they were taken, else the seconds until they could be; then nothing is taken.
+        """
+
+    @abstractmethod
+    async def compare_and_set(
+        self, key: str, expected: bytes | None, value: bytes, *, ttl_s: float | None = None
+    ) -> bool:
+        """Store `value` if the present one equals `expected` (None: there is none); return whether it did."""
+
+    @abstractmethod
+    async def publish(self, channel: str, message: bytes) -> None:
+        """Send `message` to whoever subscribes to `channel` at this moment."""
+
+    @abstractmethod
+    def subscribe(self, channel: str) -> AsyncIterator[bytes]:
+        """Iterate over the messages of `channel` from now on; a slow reader loses the oldest beyond a bound."""
+
+    @abstractmethod
+    async def acquire(self, key: str, holder: str, *, ttl_s: float) -> bool:
+        """Take or renew the lease `key` for `holder`; return whether `holder` has it for `ttl_s` from now."""
+
+    @abstractmethod
+    async def release(self, key: str, holder: str) -> bool:
+        """Give the lease back; return whether `holder` had it."""
+
+
+AnyStore = Store[Any]

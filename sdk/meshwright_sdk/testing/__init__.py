@@ -1,0 +1,8 @@
+"""What a plugin's tests need: requests, a fake upstream, a clock to turn by hand, conformance checks, a gateway."""
+
+from meshwright_sdk.testing.build import build
+from meshwright_sdk.testing.clock import ManualClock
+from meshwright_sdk.testing.messages import make_endpoint, make_request
+from meshwright_sdk.testing.upstream import FakeUpstream
+
+__all__ = ["FakeUpstream", "ManualClock", "build", "make_endpoint", "make_request"]
