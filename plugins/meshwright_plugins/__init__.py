@@ -1,1 +1,62 @@
-"""The built-in policies, each written with the SDK alone."""
+"""The built-in policies, each written with the SDK alone; here they are only listed, and imported when used."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from meshwright_sdk import hookimpl
+
+
+@hookimpl
+def meshwright_filters() -> Mapping[str, str]:
+    return {
+        "asgi": "meshwright_plugins.filters.asgi:Asgi",
+        "body_limit": "meshwright_plugins.filters.body_limit:BodyLimit",
+        "compress": "meshwright_plugins.filters.compress:Compress",
+        "cors": "meshwright_plugins.filters.cors:Cors",
+        "headers": "meshwright_plugins.filters.headers:EditHeaders",
+        "redirect": "meshwright_plugins.filters.redirect:Redirect",
+        "request_id": "meshwright_plugins.filters.request_id:RequestId",
+        "respond": "meshwright_plugins.filters.respond:Respond",
+        "rewrite": "meshwright_plugins.filters.rewrite:Rewrite",
+    }
+
+
+@hookimpl
+def meshwright_routers() -> Mapping[str, str]:
+    return {
+        "table": "meshwright_plugins.routers.table:Table",
+    }
+
+
+@hookimpl
+def meshwright_balancers() -> Mapping[str, str]:
+    return {
+        "least_connections": "meshwright_plugins.balancers.least_connections:LeastConnections",
+        "random": "meshwright_plugins.balancers.random:Random",
+        "round_robin": "meshwright_plugins.balancers.round_robin:RoundRobin",
+        "two_choices": "meshwright_plugins.balancers.two_choices:TwoChoices",
+        "weighted_round_robin": "meshwright_plugins.balancers.weighted_round_robin:WeightedRoundRobin",
+    }
+
+
+@hookimpl
+def meshwright_discoveries() -> Mapping[str, str]:
+    return {
+        "dns": "meshwright_plugins.discovery.dns:Dns",
+        "static": "meshwright_plugins.discovery.static:Static",
+    }
+
+
+@hookimpl
+def meshwright_stores() -> Mapping[str, str]:
+    return {
+        "memory": "meshwright_plugins.stores.memory:Memory",
+    }
+
+
+@hookimpl
+def meshwright_config_sources() -> Mapping[str, str]:
+    return {
+        "file": "meshwright_plugins.config_sources.file:File",
+    }
