@@ -16,7 +16,7 @@ FILE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 PAGE = """# Benchmarks
 
 Made by `make bench ARGS=--write` on {day}: {cpu}, {cores} cores, Linux {kernel}, Python {python}.
-{versions}.
+Contenders: {versions}.
 
 {sections}
 
@@ -36,7 +36,7 @@ def page(tables: Mapping[Scenario, str], versions: Mapping[str, str], plan: Plan
         day=day.isoformat(),
         cpu=_cpu(),
         cores=os.cpu_count(),
-        kernel=platform.release(),
+        kernel=platform.release().partition("-")[0],
         python=platform.python_version(),
         versions=", ".join(f"{name} {version}" for name, version in versions.items()),
         sections="\n\n".join(f"## {scenario.title}\n\n{text}" for scenario, text in tables.items()),
