@@ -99,8 +99,10 @@ class Balancer(Plugin[O_co]):
     def pick(self, endpoints: Sequence[Endpoint], request: Request) -> Endpoint | None:
         """Return one of `endpoints`, or None when none will do. Synchronous; never waits, allocates next to nothing.
 
-        The same sequence object is passed until the service's endpoints change; a retry may pass a part of
-        it. Endpoints of weight 0 get no traffic while another has more.
+        The same sequence object, never altered, is passed until the service's endpoints or their weights change:
+        whoever changes `Endpoint.weight` at run time has the service pass a new one, so that what was computed
+        from the weights can be kept as long as the object. A retry may pass a part of it, once. Endpoints of
+        weight 0 get no traffic while another has more.
         """
 
 

@@ -1,0 +1,3 @@
+"""The built-in routers, one module each."""
+
+from __future__ import annotations
