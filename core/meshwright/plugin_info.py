@@ -22,6 +22,7 @@ BASES: dict[str, type[Plugin[Any]]] = {
 }
 
 _REFERENCE = re.compile(r"[\w.]+:[\w.]+")
+_SENTENCE = re.compile(r"([\w.\[\]]+): expected (.+?); got (.+)", re.DOTALL)
 _PATH_PART = re.compile(r"\[(\d+)\]|\[\"([^\"]*)\"\]|([^.\[\]]+)")
 
 
@@ -58,8 +59,8 @@ class PluginInfo:
                 target = import_attribute(self.offered) if isinstance(self.offered, str) else self.offered
                 check(self.kind, target)
             except LoadError as error:
-                expected = f"{self.kind} {self.name}: {error.expected}"
-                raise ConfigError([self.source.problem(expected, error.got, error.hint)]) from error
+                offer = f"as {self.kind} {self.name!r} {error.expected}"
+                raise ConfigError([self.source.problem(offer, error.got, error.hint)]) from error
             self._target = target
         return self._target
 
@@ -86,10 +87,16 @@ class PluginInfo:
             raise ConfigError([self._refusal(error, context)]) from error
 
     def _refusal(self, error: Exception, context: Context) -> Problem:
-        """A ValueError is the author's message to the operator; anything else is a mistake in the plugin."""
+        """A ValueError is the author's message to the operator; anything else is a mistake in the plugin's code."""
+        place = _key_path(context.place)
         expected = f"options that {self.kind} {self.name} accepts"
-        got = str(error) if isinstance(error, ValueError) else f"an error in its code: {describe_failure(error)}"
-        return Problem("", None, _key_path(context.place), expected, got)
+        if not isinstance(error, ValueError):
+            return Problem("", None, place, expected, f"an error in its code: {describe_failure(error)}")
+        said = _SENTENCE.fullmatch(str(error))
+        if said is None:
+            return Problem("", None, place, expected, str(error) or "a ValueError without a message")
+        field, wanted, got = said.groups()
+        return Problem("", None, (*place, self.name, *_key_path(field)), wanted, got)
 
 
 def _key_path(place: str) -> KeyPath:

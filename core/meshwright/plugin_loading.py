@@ -40,8 +40,9 @@ class Source:
     index: int | None = None
     file: Path | None = None
 
-    def problem(self, expected: str, got: str, hint: str = "") -> Problem:
-        """Return a problem at this source's place; one of the YAML leaves file and line to whoever knows them."""
+    def problem(self, offer: str, got: str, hint: str = "") -> Problem:
+        """Return a problem with what this source offers; `offer` says what was expected of it."""
+        expected = offer if self.index is None else f"{self.origin} to offer {offer}"
         return problem_at(self.origin, self.index, expected, got, hint)
 
 
@@ -56,7 +57,10 @@ class LoadError(Exception):
 
 
 def problem_at(origin: str, index: int | None, expected: str, got: str, hint: str = "") -> Problem:
-    """Return a problem in the YAML's plugin `index`, or in an installed one when that is None."""
+    """Return a problem with the YAML's plugin `index`, whose file and line the reader of the YAML knows.
+
+    Where `index` is None the plugin is built in or installed, and `origin` stands in the file's place.
+    """
     if index is None:
         return Problem(origin, None, (), expected, got, hint)
     return Problem("", None, ("plugins", index), expected, got, hint)
@@ -69,7 +73,10 @@ def load_sources(entries: Sequence[str], base_dir: Path) -> tuple[list[Source], 
     """
     attempts: list[tuple[str, int | None, Callable[[], Source]]] = [
         (BUILT_IN, None, load_built_in),
-        *((f"entry point {point.name}", None, partial(load_installed, point)) for point in installed()),
+        *(
+            (f"entry point {point.name} ({_owner(point)})", None, partial(load_installed, point))
+            for point in installed()
+        ),
         *((entry, index, partial(load_entry, entry, index, base_dir)) for index, entry in enumerate(entries)),
     ]
     sources: list[Source] = []
@@ -97,9 +104,12 @@ def installed() -> list[EntryPoint]:
 
 def load_installed(point: EntryPoint) -> Source:
     """Import what an entry point names; raises LoadError."""
-    origin = f"{point.dist.name} {point.dist.version}" if point.dist else point.value
     plugin = import_attribute(point.value) if point.attr else _import(point.module)
-    return Source(name=point.name, origin=origin, plugin=plugin)
+    return Source(name=point.name, origin=_owner(point), plugin=plugin)
+
+
+def _owner(point: EntryPoint) -> str:
+    return f"{point.dist.name} {point.dist.version}" if point.dist else point.value
 
 
 def load_entry(entry: str, index: int, base_dir: Path) -> Source:

@@ -48,23 +48,22 @@ class Registration:
             self._refuse(source, "hooks as the SDK defines them", " ".join(str(error).split()))
             return
         except ValueError:
-            self._refuse(source, "plugin packages of different names", f"a second {source.name!r}")
+            self._refuse(source, "a package name that is free", f"a second {source.name!r}")
             return
         problems = len(self.problems)
         self._check_hooks(source)
         for kind, name, offered in list(self._offers(source)):
             self._add(PluginInfo(kind, name, source, offered))
         if source.index is not None and len(self.problems) == problems and not self._is_used(source):
-            got = "none of them, imported ones not counted"
+            got = "none that it defines itself"
             self._refuse(source, "a @filter function, a plugin class or a @hookimpl", got)
 
     def _is_used(self, source: Source) -> bool:
         infos = any(info.source is source for info in self.plugins.values())
         return infos or bool(self.manager.get_hookcallers(source.plugin))
 
-    def _refuse(self, source: Source, expected: str, got: str, hint: str = "") -> None:
-        expected = expected if source.index is None else f"{source.origin}: {expected}"
-        self.problems.append(source.problem(expected, got, hint))
+    def _refuse(self, source: Source, offer: str, got: str, hint: str = "") -> None:
+        self.problems.append(source.problem(offer, got, hint))
 
     def _check_hooks(self, source: Source) -> None:
         """Find hooks that nobody would ever call: unknown ones, and known ones without their mark."""
@@ -76,7 +75,7 @@ class Registration:
         for name in self.hooks.intersection(dir(source.plugin)):
             function = getattr(source.plugin, name)
             if inspect.isroutine(function) and self.manager.parse_hookimpl_opts(source.plugin, name) is None:
-                self._refuse(source, f"@hookimpl on {name}", f"a function without it{place_of(function)}")
+                self._refuse(source, f"{name} marked with @hookimpl", f"one without it{place_of(function)}")
 
     def _offers(self, source: Source) -> Iterator[tuple[str, str, object]]:
         """Yield kind, name and plugin: by the kind's hook, or else as the module declares them."""
@@ -94,7 +93,7 @@ class Registration:
         return None
 
     def _answer(self, source: Source, hook: str, impl: pluggy.HookImpl) -> Mapping[str, object]:
-        expected = f"a mapping of names to plugins from {hook}"
+        expected = f"a mapping of names to plugins in {hook}"
         try:
             answer: Any = impl.function()
         except Exception as error:
@@ -110,12 +109,17 @@ class Registration:
         what = f"{info.kind} {info.name!r}"
         other = self.plugins.setdefault((info.kind, info.name), info)
         if other is not info:
-            self._refuse(info.source, f"one {what}", f"a second one; the first is {other.origin}")
+            got = (
+                f"{what}, which is {other.origin}"
+                if other.origin == "built in"
+                else f"{what}, which {other.origin} has"
+            )
+            self._refuse(info.source, "names that are free", got)
             return
         try:
             check(info.kind, info.offered)
         except LoadError as error:
-            self._refuse(info.source, f"{what}: {error.expected}", error.got, error.hint)
+            self._refuse(info.source, f"as {what} {error.expected}", error.got, error.hint)
 
 
 def _declared(plugin: object, kind: str) -> Iterator[tuple[str, object]]:
