@@ -20,19 +20,24 @@ from meshwright_sdk.errors import (
     UpstreamError,
     UpstreamTimeoutError,
 )
+from meshwright_sdk.fields import HeaderFields, HeaderName, HeaderValue, add_member
 from meshwright_sdk.filters import CallNext, Filter, FilterCall, filter
 from meshwright_sdk.headers import Headers
 from meshwright_sdk.hooks import hookimpl
 from meshwright_sdk.identity import Identity
 from meshwright_sdk.metrics import Counter, Gauge, Histogram, Metrics
 from meshwright_sdk.plugin import Context, NoOptions, Options, Plugin
+from meshwright_sdk.problems import headers_of, problem
 from meshwright_sdk.request import Address, Request
 from meshwright_sdk.response import Response, Tunnel
 from meshwright_sdk.routing import FieldMatch, Match, Route, Router, Verdict
 from meshwright_sdk.sources import ConfigDocument, ConfigSource
 from meshwright_sdk.store import Store
 from meshwright_sdk.tasks import Tasks
+from meshwright_sdk.template import Template
 from meshwright_sdk.units import Duration, Percent, Rate, Secret, Size
+from meshwright_sdk.url_template import UrlTemplate
+from meshwright_sdk.weights import SmoothBalancer, SmoothWeights, effective_weights
 
 __all__ = [
     "Address",
@@ -56,6 +61,9 @@ __all__ = [
     "Filter",
     "FilterCall",
     "Gauge",
+    "HeaderFields",
+    "HeaderName",
+    "HeaderValue",
     "Headers",
     "Histogram",
     "Identity",
@@ -81,14 +89,22 @@ __all__ = [
     "Router",
     "Secret",
     "Size",
+    "SmoothBalancer",
+    "SmoothWeights",
     "Store",
     "SystemClock",
     "Tasks",
+    "Template",
     "Tunnel",
     "UpstreamError",
     "UpstreamTimeoutError",
+    "UrlTemplate",
     "Verdict",
+    "add_member",
+    "effective_weights",
     "filter",
+    "headers_of",
     "hookimpl",
     "parse_origin",
+    "problem",
 ]

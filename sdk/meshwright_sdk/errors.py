@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
+
+from meshwright_sdk.headers import Headers
 
 
 class MeshwrightError(Exception):
@@ -11,7 +13,8 @@ class MeshwrightError(Exception):
 
     Subclasses say whose fault it is. `status` is the HTTP status the client gets, `code` a stable
     machine-readable word, `retryable` whether the same request may succeed at another endpoint.
-    `detail` is sent to the client, so it never holds a secret.
+    `detail` is sent to the client, so it never holds a secret. `headers` are added to the answer, such as
+    `retry-after`; a filter that the error passes on its way out may add to them (see `headers_of`).
     """
 
     status: int = 500
@@ -26,9 +29,11 @@ class MeshwrightError(Exception):
         status: int | None = None,
         code: str | None = None,
         retryable: bool | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(detail)
         self.detail = detail
+        self.headers = Headers(headers)
         if status is not None:
             self.status = status
         if code is not None:

@@ -19,6 +19,7 @@ from meshwright_sdk.response import Response
 from meshwright_sdk.tasks import Tasks
 
 if TYPE_CHECKING:
+    from meshwright_sdk.routing import Match
     from meshwright_sdk.store import AnyStore
 
 
@@ -50,11 +51,13 @@ class Context:
     """What a plugin is given beside its options; everything that would make it hard to test is in here.
 
     `place` is where in the YAML the plugin is used, such as `routes[2].filters[0]`; `base_dir` the folder
-    that relative paths in options start from. `tasks` is closed with the plugin's snapshot.
+    that relative paths in options start from. `match` is what the route takes, or None where the plugin serves
+    more than one route. `tasks` is closed with the plugin's snapshot.
     """
 
     place: str = ""
     route: str | None = None
+    match: Match | None = None
     service: str | None = None
     base_dir: Path = field(default_factory=Path)
     clock: Clock = field(default_factory=SystemClock)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 import re
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +11,8 @@ from typing import Any
 from meshwright_sdk.filters import CallNext
 from meshwright_sdk.plugin import O_co, Plugin
 from meshwright_sdk.request import Request
+
+_PARAM = re.compile(r"\{(\w+)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,12 +58,18 @@ class Match:
     query: tuple[FieldMatch, ...] = ()
     cookies: tuple[FieldMatch, ...] = ()
 
+    @property
+    def params(self) -> frozenset[str]:
+        """The names that the path puts into `request.path_params`: of a template, or of a regex' named groups."""
+        named = self.path_regex.groupindex if self.path_regex else ()
+        return frozenset((*_PARAM.findall(self.path or ""), *named))
+
     def accepts_fields(self, request: Request) -> bool:
         """Return whether method, headers, query and cookies fulfil the conditions; host and path are not looked at."""
         return next(self.refusals(request), None) is None
 
     def refusals(self, request: Request) -> Iterator[str]:
-        """Yield, for each condition on method, headers, query and cookies that fails, what was expected and what came."""
+        """Yield what was expected and what came, for each condition on method, headers, query or cookies that fails."""
         if self.methods and request.method not in self.methods:
             yield f"method: expected {'|'.join(sorted(self.methods))}; got {request.method}"
         for header in self.headers:

@@ -1,0 +1,165 @@
+"""`Template`: a text of the YAML with placeholders for what a request says; no expressions, no conditions."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
+
+from meshwright_sdk.headers import encode_name
+
+if TYPE_CHECKING:
+    from meshwright_sdk.request import Request
+    from meshwright_sdk.routing import Match
+
+Getter = Callable[["Request"], str]
+
+_PLACEHOLDER = re.compile(r"\{\{(?P<escaped>[^{}]*)\}\}|\{(?P<word>[A-Za-z_][A-Za-z0-9_]*)(?::(?P<name>[^{}]+))?\}")
+
+WORDS: dict[str, Getter] = {
+    "client": lambda request: request.client.host if request.client else "",
+    "host": lambda request: request.host,
+    "method": lambda request: request.method,
+    "path": lambda request: request.path,
+    "query": lambda request: request.query,
+    "request_id": lambda request: request.id,
+    "route": lambda request: request.route.name if request.route else "",
+    "scheme": lambda request: request.scheme,
+    "subject": lambda request: request.identity.subject if request.identity else "",
+    "url": lambda request: request.url,
+}
+"""The placeholders of one word. `path` and `query` are percent-encoded, `client` is an IP address."""
+
+
+def _header(name: str) -> Getter:
+    encode_name(name)
+    return lambda request: request.headers.get(name, "")
+
+
+def _claim(name: str) -> Getter:
+    return lambda request: _as_text(request.identity.claims.get(name)) if request.identity else ""
+
+
+KINDS: dict[str, Callable[[str], Getter]] = {
+    "claim": _claim,
+    "cookie": lambda name: lambda request: request.cookies.get(name, ""),
+    "header": _header,
+    "param": lambda name: lambda request: request.path_params.get(name, ""),
+    "query": lambda name: lambda request: request.query_params.get(name, ""),
+}
+"""The placeholders with a name after the colon, such as `{header:x-tenant}`."""
+
+
+class Template:
+    """A text with placeholders such as `{client}`, `{path}`, `{param:id}`, `{header:x-tenant}` or `{claim:sub}`.
+
+    Usable as an option's type. It is compiled once; `constant` is the whole text when nothing in it depends on
+    the request, else None. What a request does not have comes out empty. `{{word}}` stands for `{word}`; other
+    braces stand for themselves. Raises ValueError for a placeholder that does not exist.
+    """
+
+    __slots__ = ("_format", "_getters", "constant", "params", "text")
+
+    bare_params: ClassVar[bool] = False
+    """Whether `{id}` may be written for `{param:id}`, as the route's path has it."""
+
+    def __init__(self, text: str | Template) -> None:
+        self.text: str = text.text if isinstance(text, Template) else text
+        if not isinstance(self.text, str):
+            raise ValueError(f"expected text; got {text!r}")
+        self.params: frozenset[str] = frozenset()
+        pieces = list(self._pieces(self.text))
+        self._getters = tuple(piece for piece in pieces if not isinstance(piece, str))
+        self._format = "".join(piece.replace("%", "%%") if isinstance(piece, str) else "%s" for piece in pieces)
+        self.constant: str | None = None if self._getters else "".join(map(str, pieces))
+
+    def render(self, request: Request) -> str:
+        """Return the text filled in for `request`, as it stands at this moment; nothing is escaped."""
+        if self.constant is not None:
+            return self.constant
+        return self._format % tuple([get(request) for get in self._getters])
+
+    def check_params(self, match: Match | None) -> None:
+        """Raise ValueError for a path parameter that the route does not have; any will do when `match` is None."""
+        missing = None if match is None else min(self.params - match.params, default=None)
+        if match is not None and missing is not None:
+            has = ", ".join(sorted(match.params)) or "none"
+            hint = _suggestion(missing, {*WORDS, *match.params} if self.bare_params else match.params)
+            raise ValueError(f"expected a parameter of the route's path ({has}); got {{{missing}}}{hint}")
+
+    def _pieces(self, text: str) -> Iterator[str | Getter]:
+        """Yield what stands still and what is looked up, in order; a subclass may wrap them."""
+        end = 0
+        for found in _PLACEHOLDER.finditer(text):
+            yield text[end : found.start()]
+            end = found.end()
+            escaped, word, name = found.group("escaped", "word", "name")
+            yield self._getter(word, name) if escaped is None else f"{{{escaped}}}"
+        yield text[end:]
+
+    def _getter(self, word: str, name: str | None) -> Getter:
+        if name is None and word not in WORDS and self.bare_params:
+            word, name = "param", word
+        if name is None and word in WORDS:
+            return WORDS[word]
+        if name is None or word not in KINDS:
+            raise ValueError(_unknown(word, name))
+        if word == "param":
+            self.params |= {name}
+        return KINDS[word](name)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Template) and (type(other), other.text) == (type(self), self.text)
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.text!r})"
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Validate by the constructor; write it as its text."""
+        make: Callable[[Any], Any] = cls
+        return core_schema.no_info_plain_validator_function(
+            make, serialization=core_schema.to_string_ser_schema(when_used="json")
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Describe a text."""
+        return {"type": "string"}
+
+
+def _unknown(word: str, name: str | None) -> str:
+    if name is not None:
+        kinds = ", ".join(f"{{{kind}:NAME}}" for kind in KINDS)
+        return f"expected one of {kinds}; got {{{word}:{name}}}{_suggestion(word, KINDS)}"
+    if word in KINDS:
+        return f"expected {{{word}:NAME}}; got {{{word}}} without a name"
+    words = ", ".join(f"{{{each}}}" for each in WORDS)
+    hint = _suggestion(word, WORDS) or f" (a parameter of the path is {{param:{word}}}, the text itself {{{{{word}}}}})"
+    return f"expected one of {words}; got {{{word}}}{hint}"
+
+
+def _suggestion(word: str, known: Any) -> str:
+    close = get_close_matches(word, list(known), n=1)
+    return f" (did you mean {{{close[0]}}}?)" if close else ""
+
+
+def _as_text(value: Any) -> str:
+    """Return a claim as text: lists are joined by commas, what is neither text nor number is JSON."""
+    if value is None:
+        return ""
+    if isinstance(value, list):
+        return ",".join(map(_as_text, value))
+    return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
