@@ -26,12 +26,13 @@ LATENCY_BUCKETS_S = (
 
 
 class Counter:
-    """A number that only grows: `counter.value += 1`."""
+    """A number that only grows: `counter.value += 1`, or give `read`, which is called when it is asked for."""
 
-    __slots__ = ("value",)
+    __slots__ = ("read", "value")
 
-    def __init__(self) -> None:
+    def __init__(self, read: Callable[[], float] | None = None) -> None:
         self.value: float = 0
+        self.read = read
 
 
 class Gauge:
@@ -87,9 +88,14 @@ class Metrics:
     def __init__(self) -> None:
         self.families: dict[str, Family] = {}
 
-    def counter(self, name: str, help: str, **labels: str) -> Counter:
-        """Return the counter of that name and labels; raises ValueError if the name is of another kind."""
+    def counter(self, name: str, help: str, read: Callable[[], float] | None = None, **labels: str) -> Counter:
+        """Return the counter of that name and labels; `read`, when given, replaces the one before.
+
+        Raises ValueError if the name is of another kind.
+        """
         counter: Counter = self._metric(name, "counter", help, labels, Counter)
+        if read is not None:
+            counter.read = read
         return counter
 
     def gauge(self, name: str, help: str, read: Callable[[], float] | None = None, **labels: str) -> Gauge:

@@ -10,6 +10,7 @@ from meshwright_sdk.headers import Headers
 
 if TYPE_CHECKING:
     from meshwright_sdk.identity import Identity
+    from meshwright_sdk.response import Response
     from meshwright_sdk.routing import Route
 
 
@@ -26,13 +27,15 @@ class Request:
     `path` is normalised once, still percent-encoded, and is what the router, every filter and the
     upstream see; assign to it to rewrite. `query` is the raw query without the question mark. `host` is
     the lower-case name the client asked for, without port. `upgrade` is the lower-case protocol of an
-    Upgrade request, or empty. `state` belongs to the filters; its keys should carry the plugin's name.
+    Upgrade request, or empty. `answers` holds every response a service gave to this request, so that none is
+    left open when a filter fails. `state` belongs to the filters; its keys should carry the plugin's name.
     """
 
     __slots__ = (
         "_cookies",
         "_query_params",
         "_state",
+        "answers",
         "body",
         "client",
         "headers",
@@ -74,6 +77,7 @@ class Request:
         self.client = client
         self.upgrade = upgrade
         self.id = ""
+        self.answers: list[Response] | None = None
         self.route: Route | None = None
         self.identity: Identity | None = None
         self.path_params: dict[str, str] = {}

@@ -124,6 +124,11 @@ class Response:
         """Whether nothing of the body is still to come from elsewhere."""
         return self._body.data is not None and self._replaced is None
 
+    @property
+    def replaced(self) -> bool:
+        """Whether an earlier body is to be closed with the present one."""
+        return self._replaced is not None
+
     def __repr__(self) -> str:
         return f"<Response {self.status}>"
 

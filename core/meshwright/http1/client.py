@@ -1,0 +1,457 @@
+"""`UpstreamConnection`: one HTTP/1.1 connection to an endpoint; pooling and choosing an endpoint go elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable
+from typing import TYPE_CHECKING, Protocol, cast
+
+import httptools
+
+from meshwright.http1.rules import LAST_CHUNK, Head, chunk, has_no_body, read_head, write_fields
+from meshwright.http1.stream import BodyStream
+from meshwright_sdk.body import Body
+from meshwright_sdk.errors import MeshwrightError, ProtocolError, ResetError, UpstreamTimeoutError
+from meshwright_sdk.headers import Headers, RawHeaders
+from meshwright_sdk.response import Response
+
+if TYPE_CHECKING:
+    from meshwright_sdk.request import Request
+
+MAX_HEAD_BYTES = 64 * 1024
+_METHODS = {
+    name: name.encode("ascii") + b" "
+    for name in ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "PROPFIND", "REPORT", "QUERY")
+}
+
+
+class Owner(Protocol):
+    """What a connection tells the pool it belongs to."""
+
+    first_byte_timeout_s: float
+    idle_timeout_s: float
+
+    def release(self, connection: UpstreamConnection) -> None:
+        """The connection is idle and may be used again."""
+
+    def forget(self, connection: UpstreamConnection) -> None:
+        """The connection is closed."""
+
+
+class UpstreamConnection(asyncio.Protocol):
+    """One connection to an endpoint, carrying one exchange at a time.
+
+    `exchange` sends a request and returns when the head of the response is there. A response that came whole
+    with its head has its bytes; another one streams, and holds the connection until its end.
+    """
+
+    __slots__ = (
+        "_body",
+        "_chunks",
+        "_close_delimited",
+        "_complete",
+        "_fields",
+        "_head",
+        "_head_bytes",
+        "_keep_alive",
+        "_loop",
+        "_method",
+        "_owner",
+        "_parser",
+        "_paused",
+        "_pump",
+        "_request_body",
+        "_sent",
+        "_status",
+        "_stream",
+        "_transport",
+        "_tunnel",
+        "_waiter",
+        "_writable",
+        "deadline",
+        "exchanges",
+        "idle_since",
+    )
+
+    def __init__(self, owner: Owner, loop: asyncio.AbstractEventLoop) -> None:
+        self._owner = owner
+        self._loop = loop
+        self._transport: asyncio.Transport = cast("asyncio.Transport", None)
+        self._parser = httptools.HttpResponseParser(self)
+        self.deadline = 0.0
+        self.idle_since = 0.0
+        self.exchanges = 0
+        self._paused = False
+        self._writable: asyncio.Future[None] | None = None
+        self._tunnel: UpstreamTunnel | None = None
+        self._waiter: asyncio.Future[Response] | None = None
+        self._reset()
+
+    def _reset(self) -> None:
+        self._fields: RawHeaders = []
+        self._head: Head | None = None
+        self._head_bytes = 0
+        self._chunks: list[bytes] = []
+        self._stream: BodyStream | None = None
+        self._request_body: BodyStream | None = None
+        self._pump: asyncio.Task[None] | None = None
+        self._complete = False
+        self._close_delimited = False
+        self._keep_alive = False
+        self._sent = True
+        self._status = 0
+        self._method = ""
+
+    # The exchange
+
+    async def exchange(self, request: Request) -> Response:
+        """Send `request` and return its response; raises UpstreamError, or what the request's body raises."""
+        self.exchanges += 1
+        self._method = request.method
+        self.deadline = self._loop.time() + self._owner.first_byte_timeout_s
+        self._waiter = self._loop.create_future()
+        self._send(request)
+        try:
+            return await self._waiter
+        except BaseException:
+            self.abort()
+            raise
+
+    def _send(self, request: Request) -> None:
+        method = request.method
+        head = b"%b%b HTTP/1.1\r\n%b" % (
+            _METHODS.get(method) or method.encode("ascii") + b" ",
+            request.target.encode("ascii"),
+            write_fields(request.headers.raw),
+        )
+        if request.upgrade:
+            head += b"connection: upgrade\r\nupgrade: %b\r\n" % request.upgrade.encode("latin-1")
+        body = request.body
+        data = body.data
+        if data is None:
+            self._send_stream(head, body)
+        elif data:
+            self._transport.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(data), data))
+        elif method in ("POST", "PUT", "PATCH"):
+            self._transport.write(head + b"content-length: 0\r\n\r\n")
+        else:
+            self._transport.write(head + b"\r\n")
+
+    def _send_stream(self, head: bytes, body: Body) -> None:
+        chunked = body.length is None
+        framing = b"transfer-encoding: chunked\r\n\r\n" if chunked else b"content-length: %d\r\n\r\n" % body.length
+        self._sent = False
+        self._transport.write(head + framing)
+        source = body.take()
+        sink = _RequestSink(self, chunked=chunked, length=body.length)
+        if isinstance(source, BodyStream):
+            self._request_body = source
+            source.pipe(sink)
+        else:
+            self._pump = self._loop.create_task(self._pump_body(source, sink), name="request body")
+
+    async def _pump_body(self, source: AsyncIterable[bytes], sink: _RequestSink) -> None:
+        try:
+            async for data in source:
+                if data:
+                    sink.write(data)
+                    await self.drain()
+        except Exception as error:
+            sink.fail(error)
+        else:
+            sink.end()
+
+    def request_sent(self) -> None:
+        """Take note that the request's body is complete."""
+        self._sent = True
+        self._request_body = None
+        if self._complete:
+            self._finish()
+
+    # What the transport calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        if self._tunnel is not None:
+            self._tunnel.incoming.feed(data)
+            return
+        if self._waiter is None and self._stream is None:
+            self.abort()  # bytes that answer no request: they must never become the next one's answer
+            return
+        if self._head is None:
+            self._head_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._begin_tunnel(data[upgrade.args[0] :])
+            return
+        except (httptools.HttpParserError, MeshwrightError) as error:
+            self._protocol_error(error)
+            return
+        if self._waiter is not None:
+            self._answer()
+
+    def eof_received(self) -> bool:
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._close_delimited and exc is None and not self._complete:
+            self._complete = True
+            self._answer()
+            self._end_body()
+        else:
+            self._fail(ResetError("upstream: closed the connection before its answer was complete"))
+        self._owner.forget(self)
+        self._unblock()
+
+    def pause_writing(self) -> None:
+        self._writable = self._loop.create_future()
+        if self._request_body is not None:
+            self._request_body.pause()
+
+    def resume_writing(self) -> None:
+        self._unblock()
+        if self._request_body is not None:
+            self._request_body.resume()
+
+    def _unblock(self) -> None:
+        writable, self._writable = self._writable, None
+        if writable is not None and not writable.done():
+            writable.set_result(None)
+
+    # What the parser calls
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._head is None:
+            self._fields.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        if self._complete or self._waiter is None:
+            raise ProtocolError("upstream: answered a request that nobody made")
+        parser = self._parser
+        status = parser.get_status_code()
+        if status < 200 and status != 101:
+            self._fields = []
+            return
+        self._status = status
+        head = self._head = read_head(self._fields, ProtocolError)
+        self._keep_alive = parser.should_keep_alive()
+        if has_no_body(self._method, status):
+            self._complete = self._method == "HEAD" and status != 101
+            if self._complete:
+                self._parser = httptools.HttpResponseParser(self)  # the old one waits for content that never comes
+        else:
+            self._close_delimited = not head.chunked and head.length is None
+        self.deadline = self._loop.time() + self._owner.idle_timeout_s
+
+    def on_body(self, data: bytes) -> None:
+        if self._complete:
+            raise ProtocolError("upstream: sent content where there can be none")
+        if self._stream is None:
+            self._chunks.append(data)
+        else:
+            self.deadline = self._loop.time() + self._owner.idle_timeout_s
+            self._stream.feed(data)
+
+    def on_message_complete(self) -> None:
+        if self._head is not None:
+            self._complete = True
+            if self._stream is not None:
+                self._end_body()
+
+    # The end of things
+
+    def _answer(self) -> None:
+        head = self._head
+        waiter = self._waiter
+        if head is None or waiter is None:
+            if self._head_bytes > MAX_HEAD_BYTES:
+                self._protocol_error(ProtocolError("upstream: expected a head of at most 64 KiB"))
+            return
+        self._waiter = None
+        status = self._status
+        if self._complete:
+            body = Body(b"".join(self._chunks))
+            self._finish_if_sent()
+        else:
+            stream = self._stream = BodyStream(self)
+            for data in self._chunks:
+                stream.feed(data)
+            body = Body.stream(stream, length=head.length)
+        if not waiter.done():
+            waiter.set_result(Response(status, Headers.from_raw(head.fields), body))
+
+    def _end_body(self) -> None:
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            self._finish_if_sent()
+            stream.end()
+
+    def _finish_if_sent(self) -> None:
+        if self._sent:
+            self._finish()
+        else:
+            self.abort()  # an early answer: what is left of the request cannot be sent on this connection
+
+    def _finish(self) -> None:
+        keep_alive = self._keep_alive and not self._transport.is_closing()
+        self.deadline = 0.0
+        self._reset()
+        if keep_alive:
+            self._owner.release(self)
+        else:
+            self._transport.close()
+
+    def _protocol_error(self, error: Exception) -> None:
+        self._fail(error if isinstance(error, ProtocolError) else ProtocolError(f"upstream: {error}"))
+        self.abort()
+
+    def _fail(self, error: BaseException) -> None:
+        waiter, self._waiter = self._waiter, None
+        stream, self._stream = self._stream, None
+        if waiter is not None and not waiter.done():
+            waiter.set_exception(error)
+        if stream is not None:
+            stream.fail(error)
+        self._drop_request_body()
+        if self._tunnel is not None:
+            self._tunnel.incoming.fail(error)
+
+    def _drop_request_body(self) -> None:
+        body, self._request_body = self._request_body, None
+        if body is not None:
+            body.unpipe()
+        if self._pump is not None:
+            self._pump.cancel()
+
+    def expire(self) -> None:
+        """Give up the exchange: its deadline has passed."""
+        self._fail(UpstreamTimeoutError("upstream: no answer in time"))
+        self.abort()
+
+    def fail_request(self, error: BaseException) -> None:
+        """Give up the exchange: the request's body broke off with `error`."""
+        self._request_body = None
+        self._pump = None
+        self._fail(error)
+        self.abort()
+
+    def abort(self) -> None:
+        """Close the connection at once; whoever waits for it is told by `connection_lost`."""
+        self._drop_request_body()
+        if self._transport is not None:
+            self._transport.abort()
+
+    def close(self) -> None:
+        """Close an idle connection."""
+        self._transport.close()
+
+    @property
+    def closing(self) -> bool:
+        """Whether the connection can carry no further exchange."""
+        return self._transport.is_closing()
+
+    # The flow of the response's stream, and writing for sinks and tunnels
+
+    def demand(self) -> None:
+        """Nothing to do: a response comes without being asked for."""
+
+    def pause(self) -> None:
+        """Stop reading from the endpoint; its slowness is then not its fault."""
+        self.deadline = 0.0
+        if not self._paused and not self._transport.is_closing():
+            self._paused = True
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read on."""
+        if self._paused and not self._transport.is_closing():
+            self._paused = False
+            self.deadline = self._loop.time() + self._owner.idle_timeout_s
+            self._transport.resume_reading()
+
+    def abandon(self) -> None:
+        """Nobody reads the rest of the response."""
+        self._stream = None
+        self.abort()
+
+    def write(self, data: bytes) -> None:
+        """Send raw bytes."""
+        self._transport.write(data)
+
+    async def drain(self) -> None:
+        """Return when the transport's buffer has room; raises ResetError when the connection is gone."""
+        if self._transport.is_closing():
+            raise ResetError("upstream: closed the connection")
+        if self._writable is not None:
+            await asyncio.shield(self._writable)
+
+    def _begin_tunnel(self, rest: bytes) -> None:
+        head, waiter = self._head, self._waiter
+        if head is None or waiter is None or self._status != 101:
+            self._protocol_error(ProtocolError("upstream: switched protocols without being asked to"))
+            return
+        self.deadline = 0.0
+        self._waiter = None
+        self._tunnel = UpstreamTunnel(self)
+        if rest:
+            self._tunnel.incoming.feed(rest)
+        response = Response(101, Headers.from_raw(head.fields))
+        response.tunnel = self._tunnel
+        if not waiter.done():
+            waiter.set_result(response)
+
+
+class _RequestSink:
+    """Writes a request's body to its connection, framed."""
+
+    __slots__ = ("_chunked", "_connection", "_left")
+
+    def __init__(self, connection: UpstreamConnection, *, chunked: bool, length: int | None) -> None:
+        self._connection = connection
+        self._chunked = chunked
+        self._left = length
+
+    def write(self, data: bytes) -> None:
+        if self._left is not None:
+            self._left -= len(data)
+            if self._left < 0:
+                self.fail(ResetError("request body: longer than its content-length"))
+                return
+        self._connection.write(chunk(data) if self._chunked else data)
+
+    def end(self) -> None:
+        if self._left:
+            self.fail(ResetError("request body: shorter than its content-length"))
+            return
+        if self._chunked:
+            self._connection.write(LAST_CHUNK)
+        self._connection.request_sent()
+
+    def fail(self, error: BaseException) -> None:
+        self._connection.fail_request(error)
+
+
+class UpstreamTunnel:
+    """The connection as a byte stream both ways, after a 101."""
+
+    __slots__ = ("_connection", "incoming")
+
+    def __init__(self, connection: UpstreamConnection) -> None:
+        self._connection = connection
+        self.incoming = BodyStream(connection)
+
+    async def read(self) -> bytes:
+        """Return the next bytes, or b"" at the end; raises ResetError."""
+        return await anext(self.incoming, b"")
+
+    async def write(self, data: bytes) -> None:
+        """Send `data` and wait for room; raises ResetError."""
+        await self._connection.drain()
+        self._connection.write(data)
+
+    def close(self) -> None:
+        """Close the connection once what was written is sent."""
+        self._connection.close()

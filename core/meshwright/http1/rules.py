@@ -1,0 +1,152 @@
+"""The rules of HTTP messages that the parser leaves to us, as functions over bytes; no I/O goes in here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from http import HTTPStatus
+
+from meshwright_sdk.errors import DownstreamError, MeshwrightError
+from meshwright_sdk.headers import RawHeaders
+
+HOP_BY_HOP = frozenset(
+    (b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade")
+)
+"""Fields that end at this hop (RFC 9110, section 7.6.1); those that `Connection` names end here too."""
+
+FRAMING = frozenset((b"connection", b"content-length", b"transfer-encoding"))
+"""Fields that whoever writes a message sets anew from its body, whatever a filter put there."""
+
+_NOT_TO_BE_NAMED = frozenset((b"host", b"content-length", b"content-type", b"authorization", b"cookie"))
+_SPECIAL = HOP_BY_HOP | {b"content-length", b"host", b"expect", b"http2-settings"}
+_DIGITS = re.compile(rb"[0-9]{1,18}")
+_HOST = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::([0-9]{0,5}))?")
+
+FIELDS_STARTING_BODY = (b"content-length", b"transfer-encoding")
+
+
+@dataclass(slots=True)
+class Head:
+    """What the fields of one message say about its framing and its connection.
+
+    `fields` are those that go on; `length` is the Content-Length or None; `options` are the lower-case words of
+    `Connection`.
+    """
+
+    fields: RawHeaders
+    length: int | None = None
+    chunked: bool = False
+    options: frozenset[bytes] = frozenset()
+    upgrade: bytes = b""
+    host: bytes | None = None
+    expects_continue: bool = False
+
+
+def read_head(raw: RawHeaders, error: type[MeshwrightError]) -> Head:
+    """Split `raw` (lower-case names) into what goes on and what ends here.
+
+    Raises `error` for framing that recipients could read differently (RFC 9112, sections 6.1 to 6.3) and for
+    repeated or odd `Host` fields (RFC 9112, section 3.2).
+    """
+    head = Head(raw)
+    special = [field for field in raw if field[0] in _SPECIAL]
+    for name, value in special:
+        _READERS.get(name, _ignore)(head, value, error)
+    if head.chunked and head.length is not None:
+        raise error("framing: expected Content-Length or Transfer-Encoding; got both")
+    if special and any(name in HOP_BY_HOP or name == b"expect" for name, _ in special):
+        dropped = HOP_BY_HOP | {b"expect"} | (head.options - _NOT_TO_BE_NAMED)
+        head.fields = [field for field in raw if field[0] not in dropped]
+    return head
+
+
+def _read_length(head: Head, value: bytes, error: type[MeshwrightError]) -> None:
+    if head.length is not None or _DIGITS.fullmatch(value) is None:
+        raise error(f"content-length: expected one whole number; got {value[:40]!r} or several")
+    head.length = int(value)
+
+
+def _read_coding(head: Head, value: bytes, error: type[MeshwrightError]) -> None:
+    if head.chunked or value.strip(b" \t").lower() != b"chunked":
+        raise error(f"transfer-encoding: expected chunked alone; got {value[:40]!r} or several", status=_coding(error))
+    head.chunked = True
+
+
+def _coding(error: type[MeshwrightError]) -> int:
+    return 501 if issubclass(error, DownstreamError) else error.status
+
+
+def _read_connection(head: Head, value: bytes, error: type[MeshwrightError]) -> None:
+    words = (word.strip(b" \t").lower() for word in value.split(b","))
+    head.options |= frozenset(word for word in words if word)
+
+
+def _read_host(head: Head, value: bytes, error: type[MeshwrightError]) -> None:
+    if head.host is not None:
+        raise error("host: expected one field; got several")
+    head.host = value
+
+
+def _read_upgrade(head: Head, value: bytes, error: type[MeshwrightError]) -> None:
+    head.upgrade = value.strip(b" \t").lower()
+
+
+def _read_expect(head: Head, value: bytes, error: type[MeshwrightError]) -> None:
+    if value.lower() != b"100-continue":
+        raise error(f"expect: expected 100-continue; got {value[:40]!r}", status=417)
+    head.expects_continue = True
+
+
+def _ignore(head: Head, value: bytes, error: type[MeshwrightError]) -> None:
+    """Take no notice of the field; it is only kept from going on."""
+
+
+_READERS = {
+    b"content-length": _read_length,
+    b"transfer-encoding": _read_coding,
+    b"connection": _read_connection,
+    b"host": _read_host,
+    b"upgrade": _read_upgrade,
+    b"expect": _read_expect,
+}
+
+
+@lru_cache(maxsize=4096)
+def host_name(value: bytes) -> str:
+    """Return the lower-case name of a Host field's value, without port; raises DownstreamError (RFC 9110, 7.2)."""
+    match = _HOST.fullmatch(value)
+    if match is None or (match.group(2) and int(match.group(2)) > 65535):
+        raise DownstreamError(f"host: expected a name and maybe a port; got {value[:80]!r}")
+    return match.group(1).decode("ascii").lower()
+
+
+def _status_line(status: int) -> bytes:
+    try:
+        phrase = HTTPStatus(status).phrase
+    except ValueError:
+        phrase = ""
+    return f"HTTP/1.1 {status} {phrase}\r\n".encode("ascii")
+
+
+STATUS_LINES = {status: _status_line(status) for status in range(100, 1000)}
+"""The status line of every status code, whatever the upstream's reason phrase was."""
+
+
+def write_fields(fields: Sequence[tuple[bytes, bytes]]) -> bytes:
+    """Return the header lines of `fields` without those of the framing; the end of the head is not written."""
+    return b"".join([b"%b: %b\r\n" % field for field in fields if field[0] not in FRAMING])
+
+
+def has_no_body(method: str, status: int) -> bool:
+    """Return whether a response never has content (RFC 9112, section 6.3)."""
+    return method == "HEAD" or status == 204 or status == 304 or status < 200
+
+
+def chunk(data: bytes) -> bytes:
+    """Return `data` as one chunk of the chunked coding (RFC 9112, section 7.1); `data` is not empty."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+LAST_CHUNK = b"0\r\n\r\n"

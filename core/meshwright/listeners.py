@@ -1,0 +1,247 @@
+"""`Listeners`: the sockets clients connect to, served by uvicorn with our protocol; requests go to the gateway."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import stat
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import uvicorn
+
+from meshwright.config.problems import Problem, config_error
+from meshwright.http1.server import Handle, HttpServerProtocol
+from meshwright_sdk.tasks import Tasks
+
+if TYPE_CHECKING:
+    from meshwright.config.model import ListenerConfig
+
+logger = logging.getLogger("meshwright.listeners")
+
+BACKLOG = 2048
+_SWEEP_S = 0.5
+
+
+def bind_socket(bind: str, *, reuse_port: bool) -> socket.socket:
+    """Return a bound socket that does not listen yet, for `host:port`, `[v6]:port` or `unix:/path`.
+
+    With `reuse_port` several processes share the address (SO_REUSEPORT). Raises OSError.
+    """
+    if bind.startswith("unix:"):
+        return _bind_unix(bind.removeprefix("unix:"))
+    host, _, port = bind.rpartition(":")
+    host = host.strip("[]")
+    found = socket.getaddrinfo(host or None, int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    family, kind, proto, _, address = found[0]
+    bound = socket.socket(family, kind, proto)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if reuse_port:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if family == socket.AF_INET6:
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(host not in ("", "::")))
+        bound.bind(address)
+    except OSError:
+        bound.close()
+        raise
+    return bound
+
+
+def _bind_unix(path: str) -> socket.socket:
+    if os.path.exists(path) and stat.S_ISSOCK(os.stat(path).st_mode):
+        os.unlink(path)
+    bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        bound.bind(path)
+    except OSError:
+        bound.close()
+        raise
+    return bound
+
+
+def address_of(bound: socket.socket) -> str:
+    """Return the address of a bound socket as the YAML would write it."""
+    name = bound.getsockname()
+    if isinstance(name, str):
+        return f"unix:{name}"
+    return f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}"
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server for one listener; signals belong to the process, not to it."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bound:
+    """A listener's name and the address it really has."""
+
+    name: str
+    bind: str
+    scheme: str
+
+
+class Listener:
+    """One listening socket and the connections it took."""
+
+    def __init__(self, config: ListenerConfig, bound: socket.socket, handle: Handle, base_dir: Path) -> None:
+        self.config = config
+        self.bound = Bound(
+            name=config.name, bind=address_of(bound), scheme="https" if config.tls is not None else "http"
+        )
+        self._socket = bound
+        tls: dict[str, Any] = {}
+        if config.tls is not None:
+            tls = {
+                "ssl_certfile": str(base_dir / config.tls.certificate),
+                "ssl_keyfile": str(base_dir / config.tls.key),
+            }
+        self._server = _Server(
+            uvicorn.Config(
+                _not_asgi,
+                http=cast("type[asyncio.Protocol]", partial(HttpServerProtocol, handle)),
+                ws="none",
+                lifespan="off",
+                interface="asgi3",
+                log_config=None,
+                proxy_headers=False,
+                backlog=BACKLOG,
+                **tls,
+            )
+        )
+        self._server.config.load()
+
+    async def serve(self) -> None:
+        """Take connections until `close`."""
+        sweep = asyncio.get_running_loop().create_task(self._sweep(), name=f"sweep of listener {self.bound.name}")
+        try:
+            await self._server.serve(sockets=[self._socket])
+        finally:
+            sweep.cancel()
+
+    async def _sweep(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(_SWEEP_S)
+            now = loop.time()
+            for connection in list(self._server.server_state.connections):
+                cast("HttpServerProtocol", connection).sweep(now)
+
+    def drain(self, grace_s: float) -> None:
+        """Have `serve` stop taking connections, wait at most `grace_s` for running requests, and return."""
+        self._server.config.timeout_graceful_shutdown = cast("int", grace_s)
+        self._server.should_exit = True
+
+    def abort(self) -> None:
+        """Close the connections that are left."""
+        for connection in list(self._server.server_state.connections):
+            cast("HttpServerProtocol", connection).abort()
+
+    def discard(self) -> None:
+        """Give the socket back without having served."""
+        self._socket.close()
+
+    @property
+    def connections(self) -> int:
+        """The number of open connections."""
+        return len(self._server.server_state.connections)
+
+
+async def _not_asgi(scope: Any, receive: Any, send: Any) -> None:
+    raise RuntimeError("a listener's connections are served by its protocol, not by an application")
+
+
+class Listeners:
+    """Every listener of one worker; a reload keeps those whose configuration did not change.
+
+    `ports` gives the port of a listener that asks for port 0, by name, so that workers share it.
+    """
+
+    def __init__(self, handle: Handle, *, reuse_port: bool = False, ports: Mapping[str, int] | None = None) -> None:
+        self._handle = handle
+        self._reuse_port = reuse_port
+        self._ports = ports or {}
+        self._running: dict[Listener, asyncio.Task[None]] = {}
+        self._tasks = Tasks()
+        self._leaving: set[asyncio.Task[None]] = set()
+
+    def prepare(self, configs: Sequence[ListenerConfig], base_dir: Path) -> list[Listener]:
+        """Bind what is new, and return the listeners of the configuration, running ones included.
+
+        Raises ConfigError with every address that cannot be had and every certificate that cannot be read.
+        """
+        kept = {listener.config: listener for listener in self._running}
+        prepared: list[Listener] = []
+        problems: list[Problem] = []
+        for index, config in enumerate(configs):
+            try:
+                prepared.append(kept.get(config) or self._make(config, base_dir))
+            except OSError as error:  # ssl.SSLError is one
+                problems.append(_problem(index, config, error))
+        if problems:
+            self.discard(prepared)
+            raise config_error(problems)
+        return prepared
+
+    def _make(self, config: ListenerConfig, base_dir: Path) -> Listener:
+        bind = config.bind
+        if bind.endswith(":0") and config.name in self._ports:
+            bind = f"{bind[:-1]}{self._ports[config.name]}"
+        bound = bind_socket(bind, reuse_port=self._reuse_port)
+        try:
+            return Listener(config, bound, self._handle, base_dir)
+        except OSError:
+            bound.close()
+            raise
+
+    def commit(self, prepared: Sequence[Listener], *, grace_s: float = 30.0) -> None:
+        """Serve the prepared listeners; those that are no longer among them drain."""
+        for listener in prepared:
+            if listener not in self._running:
+                self._running[listener] = self._tasks.spawn(listener.serve(), name=f"listener {listener.bound.name}")
+        for listener in [each for each in self._running if each not in prepared]:
+            self._tasks.spawn(self._drain(listener, grace_s), name=f"drain of listener {listener.bound.name}")
+
+    def discard(self, prepared: Sequence[Listener]) -> None:
+        """Give up prepared listeners that do not run."""
+        for listener in prepared:
+            if listener not in self._running:
+                listener.discard()
+
+    async def _drain(self, listener: Listener, grace_s: float) -> None:
+        task = self._running.pop(listener)
+        listener.drain(grace_s)
+        await asyncio.wait([task], timeout=grace_s + 5.0)
+        listener.abort()
+
+    async def close(self, grace_s: float) -> None:
+        """Stop taking connections; running requests have `grace_s` seconds to finish, then they are cut off."""
+        await asyncio.gather(*(self._drain(listener, grace_s) for listener in tuple(self._running)))
+        await self._tasks.close()
+
+    @property
+    def bound(self) -> list[Bound]:
+        """The listeners that run, in no special order."""
+        return [listener.bound for listener in self._running]
+
+
+def _problem(index: int, config: ListenerConfig, error: OSError) -> Problem:
+    if config.tls is not None and not isinstance(error, socket.gaierror) and error.errno is None or _is_file(error):
+        path: tuple[str | int, ...] = ("listeners", index, "tls")
+        return Problem("", None, path, "a certificate and its key in PEM format", str(error))
+    expected = "an address that is free and belongs to this machine"
+    return Problem("", None, ("listeners", index, "bind"), expected, f"{config.bind} ({error.strerror or error})")
+
+
+def _is_file(error: OSError) -> bool:
+    return isinstance(error, FileNotFoundError | PermissionError) and error.filename is not None

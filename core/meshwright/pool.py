@@ -1,0 +1,209 @@
+"""`Pool`: the connections to one endpoint; which endpoint a request goes to is decided elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections import deque
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from meshwright.http1.client import UpstreamConnection
+from meshwright_sdk.balancing import Origin
+from meshwright_sdk.errors import ConnectError, OverloadError, UpstreamTimeoutError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolLimits:
+    """The bounds of one endpoint's connections; times in seconds."""
+
+    max_connections: int = 1024
+    max_idle: int = 256
+    max_pending: int = 1024
+    idle_timeout_s: float = 60.0
+    connect_timeout_s: float = 5.0
+    first_byte_timeout_s: float = 60.0
+    body_idle_timeout_s: float = 60.0
+
+
+class Pool:
+    """Connections to one endpoint: the last used is used next, and all of them are bounded.
+
+    A request beyond `max_connections` waits its turn; one beyond `max_pending` is refused.
+    """
+
+    __slots__ = (
+        "_active",
+        "_idle",
+        "_limits",
+        "_opening",
+        "_origin",
+        "_tls",
+        "_waiters",
+        "closed",
+        "connect_failures",
+        "connects",
+        "first_byte_timeout_s",
+        "idle_timeout_s",
+    )
+
+    def __init__(self, origin: Origin, limits: PoolLimits, tls: ssl.SSLContext | None = None) -> None:
+        self._origin = origin
+        self._limits = limits
+        self._tls = tls
+        self._idle: list[UpstreamConnection] = []
+        self._active: set[UpstreamConnection] = set()
+        self._opening = 0
+        self._waiters: deque[asyncio.Future[UpstreamConnection | None]] = deque()
+        self.first_byte_timeout_s = limits.first_byte_timeout_s
+        self.idle_timeout_s = limits.body_idle_timeout_s
+        self.connects = 0
+        self.connect_failures = 0
+        self.closed = False
+
+    def take_idle(self) -> UpstreamConnection | None:
+        """Return a connection that waits for work, or None; never waits."""
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.closing:
+                self._active.add(connection)
+                return connection
+        return None
+
+    async def take(self) -> UpstreamConnection:
+        """Return a connection, a new one if need be.
+
+        Raises ConnectError, UpstreamTimeoutError after the connect time, OverloadError above the bounds.
+        """
+        connection = self.take_idle()
+        if connection is not None:
+            return connection
+        if self.open < self._limits.max_connections:
+            return await self.connect()
+        return await self._wait_turn()
+
+    async def connect(self) -> UpstreamConnection:
+        """Open a new connection, whatever the bound, and return it; raises as `take` does."""
+        self._opening += 1
+        return await self._connect()
+
+    async def _connect(self) -> UpstreamConnection:
+        self.connects += 1
+        try:
+            async with asyncio.timeout(self._limits.connect_timeout_s):
+                connection = await self._open()
+        except BaseException as error:
+            self._opening -= 1
+            self._grant_turn()
+            raise self._translated(error) from error
+        self._opening -= 1
+        self._active.add(connection)
+        return connection
+
+    def _translated(self, error: BaseException) -> BaseException:
+        if not isinstance(error, OSError):  # TimeoutError is one
+            return error
+        self.connect_failures += 1
+        if isinstance(error, TimeoutError):
+            return UpstreamTimeoutError("upstream: no connection in time", code="upstream_connect_timeout")
+        return ConnectError("upstream: no connection could be made")
+
+    async def _open(self) -> UpstreamConnection:
+        loop = asyncio.get_running_loop()
+        origin = self._origin
+
+        def protocol() -> UpstreamConnection:
+            return UpstreamConnection(self, loop)
+
+        if origin.path:
+            _, connection = await loop.create_unix_connection(protocol, origin.path)
+            return connection
+        tls: dict[str, Any] = {"ssl": self._tls, "server_hostname": origin.host} if self._tls else {}
+        _, connection = await loop.create_connection(protocol, origin.host, origin.port, **tls)
+        return connection
+
+    async def _wait_turn(self) -> UpstreamConnection:
+        if len(self._waiters) >= self._limits.max_pending:
+            raise OverloadError("upstream: too many requests are waiting for a connection")
+        waiter: asyncio.Future[UpstreamConnection | None] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        try:
+            async with asyncio.timeout(self._limits.connect_timeout_s):
+                connection = await waiter
+        except BaseException as error:
+            self._return_turn(waiter)
+            if isinstance(error, TimeoutError):
+                raise OverloadError("upstream: no connection became free in time") from None
+            raise
+        return connection or await self._connect()
+
+    def _return_turn(self, waiter: asyncio.Future[UpstreamConnection | None]) -> None:
+        if not waiter.done() or waiter.cancelled():
+            with suppress(ValueError):
+                self._waiters.remove(waiter)
+        elif (given := waiter.result()) is not None:
+            self.release(given)
+        else:
+            self._opening -= 1
+            self._grant_turn()
+
+    def _grant_turn(self) -> None:
+        if self.open < self._limits.max_connections and self._wake(None):
+            self._opening += 1  # the place is taken now, not when the waiter runs
+
+    def _wake(self, connection: UpstreamConnection | None) -> bool:
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(connection)
+                return True
+        return False
+
+    def release(self, connection: UpstreamConnection) -> None:
+        """Take back a connection whose exchange is over."""
+        if self._waiters and not connection.closing and self._wake(connection):
+            return
+        self._active.discard(connection)
+        if self.closed or len(self._idle) >= self._limits.max_idle:
+            connection.close()
+            return
+        connection.idle_since = asyncio.get_running_loop().time()
+        self._idle.append(connection)
+
+    def forget(self, connection: UpstreamConnection) -> None:
+        """Strike a closed connection off, and let the next request in the queue open its own."""
+        self._active.discard(connection)
+        if connection in self._idle:
+            self._idle.remove(connection)
+        self._grant_turn()
+
+    def sweep(self, now: float) -> None:
+        """Close what has been idle for too long and give up what is over its deadline; `now` is loop time."""
+        oldest = now - self._limits.idle_timeout_s
+        for connection in [each for each in self._idle if each.idle_since < oldest]:
+            connection.close()
+        for connection in [each for each in self._active if 0.0 < each.deadline < now]:
+            connection.expire()
+
+    def close(self) -> None:
+        """Close every idle connection now and every other one when its exchange is over."""
+        self.closed = True
+        for connection in self._idle:
+            connection.close()
+
+    @property
+    def open(self) -> int:
+        """The number of connections, those being opened included."""
+        return len(self._active) + len(self._idle) + self._opening
+
+    def status(self) -> dict[str, int]:
+        """Return the pool's numbers for the admin API."""
+        return {
+            "active": len(self._active),
+            "idle": len(self._idle),
+            "opening": self._opening,
+            "waiting": len(self._waiters),
+            "connects": self.connects,
+            "connect_failures": self.connect_failures,
+        }

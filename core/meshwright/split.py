@@ -1,0 +1,62 @@
+"""`Split`: one route's traffic shared among several services by weight; balancing inside a service goes elsewhere."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from meshwright_sdk.filters import CallNext
+from meshwright_sdk.request import Request
+from meshwright_sdk.response import Response
+from meshwright_sdk.weights import SmoothWeights
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """One service of a split: P = weight / sum of the weights is its share."""
+
+    service: str
+    weight: int
+    call: CallNext
+
+
+class Split:
+    """Shares requests among services: exact shares in turn, or the same service for the same client.
+
+    With `cookie`, the first answer sets a cookie that names the service, and a request that carries it goes
+    there. With `header`, equal values go to equal services, by hash; without the header the turn decides.
+    """
+
+    def __init__(self, targets: Sequence[Target], *, cookie: str = "", header: str = "") -> None:
+        self._targets = tuple(targets)
+        self._turn = SmoothWeights([target.weight for target in targets])
+        self._by_name = {target.service: target for target in targets if target.weight > 0}
+        self._total = sum(target.weight for target in targets)
+        self._cookie = cookie
+        self._header = header.lower().encode("ascii")
+
+    async def __call__(self, request: Request) -> Response:
+        """Send the request to the service whose turn it is, or to the one its client belongs to."""
+        if self._cookie:
+            return await self._call_by_cookie(request)
+        if self._header and (value := request.headers.get_bytes(self._header)) is not None:
+            return await self._by_hash(value).call(request)
+        return await self._targets[self._turn.next()].call(request)
+
+    async def _call_by_cookie(self, request: Request) -> Response:
+        known = self._by_name.get(request.cookies.get(self._cookie, ""))
+        if known is not None:
+            return await known.call(request)
+        target = self._targets[self._turn.next()]
+        response = await target.call(request)
+        response.headers.add("set-cookie", f"{self._cookie}={target.service}; Path=/; HttpOnly; SameSite=Lax")
+        return response
+
+    def _by_hash(self, value: bytes) -> Target:
+        place = zlib.crc32(value) % self._total
+        for target in self._targets:
+            place -= target.weight
+            if place < 0:
+                return target
+        raise AssertionError("the weights add up to the total")
