@@ -9,7 +9,7 @@ import socket
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -18,9 +18,11 @@ import uvicorn
 
 from meshwright.config.problems import Problem, config_error
 from meshwright.http1.server import Handle, HttpServerProtocol
+from meshwright_sdk.errors import ConfigError
 from meshwright_sdk.tasks import Tasks
 
 if TYPE_CHECKING:
+    from meshwright.config.bind import Bind
     from meshwright.config.model import ListenerConfig
 
 logger = logging.getLogger("meshwright.listeners")
@@ -29,24 +31,20 @@ BACKLOG = 2048
 _SWEEP_S = 0.5
 
 
-def bind_socket(bind: str, *, reuse_port: bool) -> socket.socket:
-    """Return a bound socket that does not listen yet, for `host:port`, `[v6]:port` or `unix:/path`.
+def bind_socket(bind: Bind, *, reuse_port: bool = False) -> socket.socket:
+    """Return a bound socket that does not listen yet.
 
     With `reuse_port` several processes share the address (SO_REUSEPORT). Raises OSError.
     """
-    if bind.startswith("unix:"):
-        return _bind_unix(bind.removeprefix("unix:"))
-    host, _, port = bind.rpartition(":")
-    host = host.strip("[]")
-    found = socket.getaddrinfo(host or None, int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    if bind.path:
+        return _bind_unix(bind.path)
+    found = socket.getaddrinfo(bind.host, bind.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     family, kind, proto, _, address = found[0]
     bound = socket.socket(family, kind, proto)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if reuse_port:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        if family == socket.AF_INET6:
-            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(host not in ("", "::")))
         bound.bind(address)
     except OSError:
         bound.close()
@@ -147,6 +145,10 @@ class Listener:
         for connection in list(self._server.server_state.connections):
             cast("HttpServerProtocol", connection).abort()
 
+    def share(self) -> socket.socket:
+        """Return the same socket for the listener that follows on the same address."""
+        return self._socket.dup()
+
     def discard(self) -> None:
         """Give the socket back without having served."""
         self._socket.close()
@@ -173,36 +175,50 @@ class Listeners:
         self._ports = ports or {}
         self._running: dict[Listener, asyncio.Task[None]] = {}
         self._tasks = Tasks()
-        self._leaving: set[asyncio.Task[None]] = set()
 
     def prepare(self, configs: Sequence[ListenerConfig], base_dir: Path) -> list[Listener]:
         """Bind what is new, and return the listeners of the configuration, running ones included.
 
         Raises ConfigError with every address that cannot be had and every certificate that cannot be read.
         """
-        kept = {listener.config: listener for listener in self._running}
         prepared: list[Listener] = []
-        problems: list[Problem] = []
+        problems: list[object] = []
         for index, config in enumerate(configs):
             try:
-                prepared.append(kept.get(config) or self._make(config, base_dir))
-            except OSError as error:  # ssl.SSLError is one
-                problems.append(_problem(index, config, error))
+                prepared.append(self._running_as(config) or self._make(index, config, base_dir))
+            except ConfigError as error:
+                problems.extend(error.problems)
         if problems:
             self.discard(prepared)
-            raise config_error(problems)
+            raise ConfigError(problems)
         return prepared
 
-    def _make(self, config: ListenerConfig, base_dir: Path) -> Listener:
-        bind = config.bind
-        if bind.endswith(":0") and config.name in self._ports:
-            bind = f"{bind[:-1]}{self._ports[config.name]}"
-        bound = bind_socket(bind, reuse_port=self._reuse_port)
+    def _running_as(self, config: ListenerConfig) -> Listener | None:
+        return next((listener for listener in self._running if listener.config == config), None)
+
+    def _make(self, index: int, config: ListenerConfig, base_dir: Path) -> Listener:
+        path: tuple[str | int, ...] = ("listeners", index)
+        try:
+            bound = self._bind(config)
+        except OSError as error:
+            expected = "an address that is free and belongs to this machine"
+            got = f"{config.bind}: {error.strerror or error}"
+            raise config_error([Problem("", None, (*path, "bind"), expected, got)]) from error
         try:
             return Listener(config, bound, self._handle, base_dir)
-        except OSError:
+        except OSError as error:  # ssl.SSLError is one
             bound.close()
-            raise
+            expected = "files with a certificate and its key, in PEM"
+            raise config_error([Problem("", None, (*path, "tls"), expected, str(error))]) from error
+
+    def _bind(self, config: ListenerConfig) -> socket.socket:
+        for listener in self._running:
+            if listener.config.bind == config.bind and listener.config.name == config.name:
+                return listener.share()
+        bind = config.bind
+        if not bind.path and not bind.port:
+            bind = replace(bind, port=self._ports.get(config.name, 0))
+        return bind_socket(bind, reuse_port=self._reuse_port)
 
     def commit(self, prepared: Sequence[Listener], *, grace_s: float = 30.0) -> None:
         """Serve the prepared listeners; those that are no longer among them drain."""
@@ -233,15 +249,3 @@ class Listeners:
     def bound(self) -> list[Bound]:
         """The listeners that run, in no special order."""
         return [listener.bound for listener in self._running]
-
-
-def _problem(index: int, config: ListenerConfig, error: OSError) -> Problem:
-    if config.tls is not None and not isinstance(error, socket.gaierror) and error.errno is None or _is_file(error):
-        path: tuple[str | int, ...] = ("listeners", index, "tls")
-        return Problem("", None, path, "a certificate and its key in PEM format", str(error))
-    expected = "an address that is free and belongs to this machine"
-    return Problem("", None, ("listeners", index, "bind"), expected, f"{config.bind} ({error.strerror or error})")
-
-
-def _is_file(error: OSError) -> bool:
-    return isinstance(error, FileNotFoundError | PermissionError) and error.filename is not None

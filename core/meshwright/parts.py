@@ -5,19 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
+
+from meshwright_sdk.tasks import Tasks
 
 logger = logging.getLogger("meshwright.parts")
-
-
-class Startable(Protocol):
-    """What every part can do."""
-
-    async def start(self) -> None:
-        """Acquire what it needs; `close` follows also after a failure."""
-
-    async def close(self) -> None:
-        """Give back what it acquired."""
 
 
 @dataclass(slots=True, eq=False)
@@ -25,14 +17,15 @@ class Part:
     """A filter, a service or a store in use.
 
     `key` says which one it is across reloads, `fingerprint` what it was built from: where both are equal the
-    next snapshot takes it over with its state. `holders` counts the snapshots that use it; the last one to let
-    go closes it.
+    next snapshot takes it over with its state. `path` is its place in the YAML, `tasks` its background work.
+    `holders` counts the snapshots that use it; the last one to let go closes it.
     """
 
     key: Hashable
     fingerprint: Any
     value: Any
-    place: str = ""
+    path: tuple[str | int, ...] = ()
+    tasks: Tasks = field(default_factory=Tasks)
     holders: int = field(default=0, init=False)
 
     async def start(self) -> None:
@@ -48,7 +41,8 @@ class Part:
             if close is not None:
                 await close()
         except Exception:
-            logger.exception("closing %s failed", self.place)
+            logger.exception("closing %s failed", self.key)
+        await self.tasks.close()
 
 
 def hold(parts: Iterable[Part]) -> None:

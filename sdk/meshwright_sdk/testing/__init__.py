@@ -2,7 +2,16 @@
 
 from meshwright_sdk.testing.build import build
 from meshwright_sdk.testing.clock import ManualClock
+from meshwright_sdk.testing.gateway import TestGateway, gateway
 from meshwright_sdk.testing.messages import make_endpoint, make_request
 from meshwright_sdk.testing.upstream import FakeUpstream
 
-__all__ = ["FakeUpstream", "ManualClock", "build", "make_endpoint", "make_request"]
+__all__ = [
+    "FakeUpstream",
+    "ManualClock",
+    "TestGateway",
+    "build",
+    "gateway",
+    "make_endpoint",
+    "make_request",
+]
