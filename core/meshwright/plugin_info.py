@@ -96,7 +96,8 @@ class PluginInfo:
         if said is None:
             return Problem("", None, place, expected, str(error) or "a ValueError without a message")
         field, wanted, got = said.groups()
-        return Problem("", None, (*place, self.name, *_key_path(field)), wanted, got)
+        place = place if place[-1:] == (self.name,) else (*place, self.name)
+        return Problem("", None, (*place, *_key_path(field)), wanted, got)
 
 
 def _key_path(place: str) -> KeyPath:

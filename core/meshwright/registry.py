@@ -6,13 +6,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from meshwright.config.problems import config_error, did_you_mean, listed
-from meshwright.plugin_info import BASES, PluginInfo
+from meshwright.config.plugin_use import KINDS, UnknownPluginError
+from meshwright.config.problems import config_error
+from meshwright.plugin_info import PluginInfo
 from meshwright.plugin_loading import Source, importing, load_sources
 from meshwright.registration import Registration
 from meshwright_sdk import Context, Options
 
-KINDS = tuple(BASES)
+__all__ = ["KINDS", "Registry"]
 
 
 class Registry:
@@ -46,12 +47,10 @@ class Registry:
         return cls(registration, sources)
 
     def find(self, kind: str, name: str) -> PluginInfo:
-        """Return the plugin of that kind and name; raises LookupError with what there is instead."""
+        """Return the plugin of that kind and name; raises UnknownPluginError with the names there are."""
         if info := self._plugins.get((kind, name)):
             return info
-        names = sorted(each for of, each in self._plugins if of == kind)
-        hint = did_you_mean(name, names) or f"there is {listed(names, 'and') if names else 'none'}"
-        raise LookupError(f"expected a {kind}; got {name!r} ({hint})")
+        raise UnknownPluginError(kind, name, tuple(sorted(each for of, each in self._plugins if of == kind)))
 
     def options_of(self, kind: str, name: str) -> type[Options] | None:
         """Return the model of a plugin's options, None when it takes none; raises LookupError or ConfigError."""
