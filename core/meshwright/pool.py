@@ -168,7 +168,6 @@ class Pool:
         if self.closed or len(self._idle) >= self._limits.max_idle:
             connection.close()
             return
-        connection.idle_since = asyncio.get_running_loop().time()
         self._idle.append(connection)
 
     def forget(self, connection: UpstreamConnection) -> None:

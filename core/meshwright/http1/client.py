@@ -300,6 +300,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.deadline = 0.0
         self._reset()
         if keep_alive:
+            self.idle_since = self._loop.time()
             self._owner.release(self)
         else:
             self._transport.close()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from http import HTTPStatus
 
@@ -20,19 +19,19 @@ FRAMING = frozenset((b"connection", b"content-length", b"transfer-encoding"))
 """Fields that whoever writes a message sets anew from its body, whatever a filter put there."""
 
 _NOT_TO_BE_NAMED = frozenset((b"host", b"content-length", b"content-type", b"authorization", b"cookie"))
-_SPECIAL = HOP_BY_HOP | {b"content-length", b"host", b"expect", b"http2-settings"}
+ENDING_HERE = HOP_BY_HOP | {b"expect", b"http2-settings"}
+_KNOWN_OPTIONS = frozenset((b"close",))
 _DIGITS = re.compile(rb"[0-9]{1,18}")
 _HOST = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::([0-9]{0,5}))?")
 
 FIELDS_STARTING_BODY = (b"content-length", b"transfer-encoding")
 
 
-@dataclass(slots=True)
 class Head:
     """What the fields of one message say about its framing and its connection.
 
     `fields` are those that go on; `length` is the Content-Length or None; `options` are the lower-case words of
-    `Connection`.
+    `Connection`. Defaults stand on the class: one is made for each message, and most set only `fields`.
     """
 
     fields: RawHeaders
@@ -42,6 +41,7 @@ class Head:
     upgrade: bytes = b""
     host: bytes | None = None
     expects_continue: bool = False
+    ends_here: bool = False
 
 
 def read_head(raw: RawHeaders, error: type[MeshwrightError]) -> Head:
@@ -50,15 +50,19 @@ def read_head(raw: RawHeaders, error: type[MeshwrightError]) -> Head:
     Raises `error` for framing that recipients could read differently (RFC 9112, sections 6.1 to 6.3) and for
     repeated or odd `Host` fields (RFC 9112, section 3.2).
     """
-    head = Head(raw)
-    special = [field for field in raw if field[0] in _SPECIAL]
-    for name, value in special:
-        _READERS.get(name, _ignore)(head, value, error)
+    head = Head()
+    for name, value in raw:
+        if name in _READERS:
+            _READERS[name](head, value, error)
     if head.chunked and head.length is not None:
         raise error("framing: expected Content-Length or Transfer-Encoding; got both")
-    if special and any(name in HOP_BY_HOP or name == b"expect" for name, _ in special):
-        dropped = HOP_BY_HOP | {b"expect"} | (head.options - _NOT_TO_BE_NAMED)
+    if head.ends_here:
+        dropped = ENDING_HERE
+        if head.options and not head.options <= HOP_BY_HOP | _KNOWN_OPTIONS:
+            dropped = dropped | (head.options - _NOT_TO_BE_NAMED)
         head.fields = [field for field in raw if field[0] not in dropped]
+    else:
+        head.fields = raw
     return head
 
 
@@ -71,7 +75,7 @@ def _read_length(head: Head, value: bytes, error: type[MeshwrightError]) -> None
 def _read_coding(head: Head, value: bytes, error: type[MeshwrightError]) -> None:
     if head.chunked or value.strip(b" \t").lower() != b"chunked":
         raise error(f"transfer-encoding: expected chunked alone; got {value[:40]!r} or several", status=_coding(error))
-    head.chunked = True
+    head.chunked = head.ends_here = True
 
 
 def _coding(error: type[MeshwrightError]) -> int:
@@ -79,8 +83,14 @@ def _coding(error: type[MeshwrightError]) -> int:
 
 
 def _read_connection(head: Head, value: bytes, error: type[MeshwrightError]) -> None:
-    words = (word.strip(b" \t").lower() for word in value.split(b","))
-    head.options |= frozenset(word for word in words if word)
+    head.ends_here = True
+    head.options = head.options | _words(value) if head.options else _words(value)
+
+
+@lru_cache(maxsize=256)
+def _words(value: bytes) -> frozenset[bytes]:
+    """Return the lower-case words of a comma-separated list."""
+    return frozenset(word for part in value.split(b",") if (word := part.strip(b" \t").lower()))
 
 
 def _read_host(head: Head, value: bytes, error: type[MeshwrightError]) -> None:
@@ -90,20 +100,22 @@ def _read_host(head: Head, value: bytes, error: type[MeshwrightError]) -> None:
 
 
 def _read_upgrade(head: Head, value: bytes, error: type[MeshwrightError]) -> None:
+    head.ends_here = True
     head.upgrade = value.strip(b" \t").lower()
 
 
 def _read_expect(head: Head, value: bytes, error: type[MeshwrightError]) -> None:
     if value.lower() != b"100-continue":
         raise error(f"expect: expected 100-continue; got {value[:40]!r}", status=417)
-    head.expects_continue = True
+    head.expects_continue = head.ends_here = True
 
 
-def _ignore(head: Head, value: bytes, error: type[MeshwrightError]) -> None:
-    """Take no notice of the field; it is only kept from going on."""
+def _drop(head: Head, value: bytes, error: type[MeshwrightError]) -> None:
+    head.ends_here = True
 
 
 _READERS = {
+    **dict.fromkeys(ENDING_HERE, _drop),
     b"content-length": _read_length,
     b"transfer-encoding": _read_coding,
     b"connection": _read_connection,
@@ -136,7 +148,9 @@ STATUS_LINES = {status: _status_line(status) for status in range(100, 1000)}
 
 def write_fields(fields: Sequence[tuple[bytes, bytes]]) -> bytes:
     """Return the header lines of `fields` without those of the framing; the end of the head is not written."""
-    return b"".join([b"%b: %b\r\n" % field for field in fields if field[0] not in FRAMING])
+    lines = [b": ".join(field) for field in fields if field[0] not in FRAMING]
+    lines.append(b"")
+    return b"\r\n".join(lines)
 
 
 def has_no_body(method: str, status: int) -> bool:
