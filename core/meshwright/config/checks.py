@@ -1,0 +1,181 @@
+"""Rules between values of different places, on the plain data: they tell all, also beside errors of the models."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+from meshwright.config.bind import Bind
+from meshwright.config.document import Document
+from meshwright.config.model import GatewayConfig
+from meshwright.config.problems import KeyPath, Problem, did_you_mean, format_path, listed
+
+Rule = Callable[[Document], Iterator[Problem]]
+
+
+def cross_problems(document: Document) -> Iterator[Problem]:
+    """Yield what is wrong between values. Values of a wrong type are passed over: the models tell of those."""
+    for rule in RULES:
+        for problem in rule(document):
+            if not document.is_unresolved(problem.path):
+                yield problem
+
+
+def names_are_unique(document: Document) -> Iterator[Problem]:
+    for section in ("listeners", "routes"):
+        first: dict[str, KeyPath] = {}
+        for path, item in _mappings(document.get(section), (section,)):
+            name = item.get("name")
+            if isinstance(name, str):
+                yield from _once(document, (*path, "name"), name, first)
+
+
+def _once(document: Document, path: KeyPath, name: str, first: dict[str, KeyPath]) -> Iterator[Problem]:
+    if name in first:
+        hint = f"the first one is in line {document.line_of(first[name])}"
+        yield document.problem(path, "a name that no other has", hint=hint)
+    first.setdefault(name, path)
+
+
+def addresses_are_free(document: Document) -> Iterator[Problem]:
+    seen: list[tuple[KeyPath, Bind]] = []
+    for path, bind in _addresses(document):
+        taken_by = next((other_path for other_path, other in seen if bind.overlaps(other)), None)
+        if taken_by is not None:
+            yield document.problem(path, "an address that nothing else takes", hint=f"see {format_path(taken_by)}")
+        seen.append((path, bind))
+
+
+def _addresses(document: Document) -> Iterator[tuple[KeyPath, Bind]]:
+    """Yield every address with its path; first the admin API's where it is the default, which has no place."""
+    path = ("admin", "bind")
+    admin = document.get("admin", {})
+    if isinstance(admin, dict) and "bind" not in admin:
+        yield path, GatewayConfig().admin.bind
+    sections = [*_mappings(document.get("listeners"), ("listeners",)), *_mapping(admin, ("admin",))]
+    for section_path, section in sections:
+        bind = _bind(section)
+        if bind is not None:
+            yield (*section_path, "bind"), bind
+
+
+def admin_is_guarded(document: Document) -> Iterator[Problem]:
+    for path, admin in _mapping(document.get("admin"), ("admin",)):
+        bind = _bind(admin)
+        if bind is not None and not bind.is_local and not admin.get("token"):
+            got = f"{document.shown((*path, 'bind'))} without a token"
+            hint = "add admin.token, or bind it to 127.0.0.1"
+            yield document.problem((*path, "bind"), "a token where others can reach the admin API", got, hint)
+
+
+def routes_lead_somewhere(document: Document) -> Iterator[Problem]:
+    services = document.get("services")
+    known = list(services) if isinstance(services, dict) else []
+    for path, route in _mappings(document.get("routes"), ("routes",)):
+        targets = list(_targets(route.get("to"), (*path, "to")))
+        for place, name in targets:
+            if name not in known:
+                expected = f"one of the services {listed(known)}" if known else "a service, and there is none"
+                hint = did_you_mean(name, known)
+                yield document.problem(place, expected, hint=hint)
+        if not route.get("to") and not route.get("filters") and not document.get("filters"):
+            yield document.problem(path, "a service in `to`, or a filter that answers", "neither")
+
+
+def weights_leave_a_service(document: Document) -> Iterator[Problem]:
+    for path, route in _mappings(document.get("routes"), ("routes",)):
+        targets = [target for _, target in _mappings(route.get("to"), ())]
+        if targets and all(target.get("weight", 1) == 0 for target in targets):
+            yield document.problem((*path, "to"), "a weight above 0", "only weights of 0")
+
+
+def sticky_needs_a_choice(document: Document) -> Iterator[Problem]:
+    for path, route in _mappings(document.get("routes"), ("routes",)):
+        if route.get("sticky") is not None and not (isinstance(route.get("to"), list) and len(route["to"]) > 1):
+            yield document.problem((*path, "sticky"), "several services in `to`", "one or none")
+
+
+def alternatives_exclude_each_other(document: Document) -> Iterator[Problem]:
+    for path, route in _mappings(document.get("routes"), ("routes",)):
+        for inner, match in _mapping(route.get("match"), (*path, "match")):
+            if "path" in match and "path_regex" in match:
+                yield document.problem(inner, "path or path_regex", "both")
+            for kind in ("headers", "query", "cookies"):
+                for place, condition in _values(match.get(kind), (*inner, kind)):
+                    yield from _exactly_one(document, place, condition, ("exact", "regex", "present"))
+        for inner, sticky in _mapping(route.get("sticky"), (*path, "sticky")):
+            yield from _exactly_one(document, inner, sticky, ("cookie", "header"))
+    for path, service in _values(document.get("services"), ("services",)):
+        yield from _exactly_one(document, path, service, ("endpoints", "discovery", "app"))
+
+
+def _exactly_one(document: Document, path: KeyPath, mapping: dict[str, Any], keys: Sequence[str]) -> Iterator[Problem]:
+    present = [key for key in keys if mapping.get(key) is not None]
+    if len(present) != 1:
+        got = listed(present, "and") if present else "none of them"
+        yield document.problem(path, f"exactly one of {listed(keys)}", got)
+
+
+def certificates_are_readable(document: Document) -> Iterator[Problem]:
+    for path, listener in _mappings(document.get("listeners"), ("listeners",)):
+        for inner, tls in _mapping(listener.get("tls"), (*path, "tls")):
+            for key in ("certificate", "key"):
+                name = tls.get(key)
+                if isinstance(name, str) and not _is_readable(document, name):
+                    hint = f"relative paths start at {document.folder}"
+                    yield document.problem((*inner, key), "a file that can be read", hint=hint)
+
+
+def _is_readable(document: Document, name: str) -> bool:
+    try:
+        file = document.folder / name
+        return file.is_file() and os.access(file, os.R_OK)
+    except (OSError, ValueError):
+        return False
+
+
+RULES: tuple[Rule, ...] = (
+    names_are_unique,
+    addresses_are_free,
+    admin_is_guarded,
+    routes_lead_somewhere,
+    weights_leave_a_service,
+    sticky_needs_a_choice,
+    alternatives_exclude_each_other,
+    certificates_are_readable,
+)
+
+
+def _mapping(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, dict[str, Any]]]:
+    if isinstance(value, dict):
+        yield path, value
+
+
+def _mappings(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, dict[str, Any]]]:
+    """Yield the mappings of a list, with their paths."""
+    for index, item in enumerate(value if isinstance(value, list) else ()):
+        yield from _mapping(item, (*path, index))
+
+
+def _values(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, dict[str, Any]]]:
+    """Yield the mappings that a mapping holds, with their paths."""
+    for key, item in value.items() if isinstance(value, dict) else ():
+        yield from _mapping(item, (*path, key))
+
+
+def _targets(to: Any, path: KeyPath) -> Iterable[tuple[KeyPath, str]]:
+    """Yield the names of services that a route goes to, with their paths."""
+    if isinstance(to, str):
+        yield path, to
+    for index, item in enumerate(to if isinstance(to, list) else ()):
+        name = item.get("service") if isinstance(item, dict) else item
+        if isinstance(name, str):
+            yield ((*path, index, "service") if isinstance(item, dict) else (*path, index)), name
+
+
+def _bind(section: dict[str, Any]) -> Bind | None:
+    try:
+        return Bind.parse(section["bind"])
+    except (KeyError, ValueError):
+        return None

@@ -1,0 +1,200 @@
+"""The models of the YAML. Rules between values of different places are in `checks`; building is in nobody's here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated
+
+from annotated_types import Gt
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from meshwright.config.bind import Bind
+from meshwright.config.plugin_use import OfKind, PluginUse
+from meshwright.config.shorthand import OneOrMany, TextFor
+from meshwright.config.texts import (
+    HeaderName,
+    HostPattern,
+    ImportPath,
+    Method,
+    Name,
+    OriginUrl,
+    PathPattern,
+    Regex,
+    Token,
+)
+from meshwright_sdk import Duration, FieldMatch, Match, Secret
+
+PositiveDuration = Annotated[Duration, Gt(Duration("0s"))]
+Weight = Annotated[int, Field(ge=0, le=1_000_000)]
+FilterUse = Annotated[PluginUse, OfKind("filter")]
+
+
+class _Config(BaseModel):
+    """Base of the models: unknown keys are errors, values are frozen, defaults are checked like the rest."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class TlsConfig(_Config):
+    """The certificate of a listener, as files in PEM; relative paths start at the configuration's folder."""
+
+    certificate: str = Field(description="File with the certificate chain, in PEM.")
+    key: str = Field(description="File with the private key, in PEM.")
+
+
+class ListenerConfig(_Config):
+    """An address that takes requests."""
+
+    name: Name = Field(description="What the listener is called in logs and metrics.")
+    bind: Bind = Field(description="host:port, [IPv6]:port or unix:/path; port 0 takes a free one.")
+    tls: TlsConfig | None = Field(None, description="Certificate and key; the listener speaks plain HTTP without.")
+
+
+class AdminConfig(_Config):
+    """Where the admin API listens and who may use it."""
+
+    bind: Bind = Field(
+        Bind("127.0.0.1", 9901),
+        description="Address of the admin API.",
+        json_schema_extra={"default": "127.0.0.1:9901"},
+    )
+    token: Secret | None = Field(None, description="Bearer token; needed when the address is not a local one.")
+
+
+class ConditionConfig(_Config):
+    """A condition on a header, query parameter or cookie; just a text means `exact`."""
+
+    exact: str | None = Field(None, description="The value has to equal this text.")
+    regex: Regex | None = Field(None, description="The whole value has to match this regular expression.")
+    present: bool | None = Field(None, description="true: there has to be one; false: there must be none.")
+
+    def of(self, name: str) -> FieldMatch:
+        """Return the condition on the field of that name, ready for matching."""
+        regex = re.compile(self.regex) if self.regex is not None else None
+        return FieldMatch(name=name, exact=self.exact, regex=regex, present=self.present is not False)
+
+
+Condition = Annotated[ConditionConfig, TextFor("exact", "a text to compare with")]
+
+
+class MatchConfig(_Config):
+    """Which requests a route takes: all conditions have to hold."""
+
+    host: Annotated[tuple[HostPattern, ...], OneOrMany("a host")] = Field(
+        (), description="Host or list of hosts; *.example.com takes every host below example.com."
+    )
+    path: PathPattern | None = Field(None, description="Exact path, prefix (/orders/*) or template (/users/{id}).")
+    path_regex: Regex | None = Field(None, description="Regular expression for the whole path, in place of `path`.")
+    methods: Annotated[tuple[Method, ...], OneOrMany("a method")] = Field((), description="Methods, in capitals.")
+    headers: dict[HeaderName, Condition] = Field({}, description="Conditions on headers, by name.")
+    query: dict[str, Condition] = Field({}, description="Conditions on query parameters, by name.")
+    cookies: dict[Token, Condition] = Field({}, description="Conditions on cookies, by name.")
+
+    def compiled(self) -> Match:
+        """Return the conditions as a router takes them."""
+        return Match(
+            hosts=self.host,
+            path=self.path,
+            path_regex=re.compile(self.path_regex) if self.path_regex is not None else None,
+            methods=frozenset(self.methods),
+            headers=_conditions(self.headers),
+            query=_conditions(self.query),
+            cookies=_conditions(self.cookies),
+        )
+
+
+class TargetConfig(_Config):
+    """A service that a route sends requests to, and its share among the route's services."""
+
+    service: Name = Field(description="Name of the service.")
+    weight: Weight = Field(1, description="Share of the requests: this weight by the sum of all weights.")
+
+
+class StickyConfig(_Config):
+    """Keeps a client at the service it was once sent to; exactly one of the two."""
+
+    cookie: Token | None = Field(None, description="Cookie that remembers the service; it is set when missing.")
+    header: HeaderName | None = Field(None, description="Header whose value decides the service.")
+
+
+class RouteConfig(_Config):
+    """What is done with the requests that match."""
+
+    name: Name | None = Field(None, description="Name in logs and metrics; route-0, route-1 … when left out.")
+    match: MatchConfig = Field(MatchConfig(), description="Which requests; every one when left out.")
+    filters: tuple[FilterUse, ...] = Field((), description="Filters of this route, outermost first.")
+    to: Annotated[
+        tuple[Annotated[TargetConfig, TextFor("service", "a service's name")], ...], OneOrMany("a service's name")
+    ] = Field((), description="Service, or list of services with weights; none when a filter answers.")
+    sticky: StickyConfig | None = Field(None, description="Keeps clients at one of several services.")
+
+
+class EndpointConfig(_Config):
+    """One instance of a service; just a text means `url`."""
+
+    url: OriginUrl = Field(description="http://host:port, https://host:port or unix:/path.")
+    weight: Weight = Field(1, description="Share of the requests: this weight by the sum of all weights.")
+    zone: str = Field("", description="Where the instance runs, for balancers that prefer a near one.")
+    labels: dict[str, str] = Field({}, description="What else is to be known about the instance.")
+
+
+class PoolConfig(_Config):
+    """Bounds of the connections to each endpoint, in each worker."""
+
+    max_connections: int = Field(1024, ge=1, le=65_535, description="Open connections at most.")
+    max_idle: int = Field(256, ge=0, le=65_535, description="Connections kept open for later requests at most.")
+    idle_timeout: PositiveDuration = Field(Duration("60s"), description="How long a connection is kept for later.")
+    max_pending: int = Field(1024, ge=0, le=1_000_000, description="Requests waiting for a connection at most.")
+
+
+class ServiceConfig(_Config):
+    """Where requests for a service go: to its endpoints, to what discovery finds, or to an ASGI application."""
+
+    endpoints: tuple[Annotated[EndpointConfig, TextFor("url", "an endpoint's URL")], ...] | None = Field(
+        None, description="Endpoints that are known."
+    )
+    discovery: Annotated[PluginUse, OfKind("discovery")] | None = Field(None, description="What finds the endpoints.")
+    app: ImportPath | None = Field(None, description="ASGI application, such as shop.api:app, run in the gateway.")
+    balancer: Annotated[PluginUse, OfKind("balancer")] = Field(
+        PluginUse("weighted_round_robin"), description="What chooses an endpoint for each request."
+    )
+    connect_timeout: PositiveDuration = Field(Duration("5s"), description="How long connecting may take.")
+    response_timeout: PositiveDuration = Field(
+        Duration("60s"), description="How long the first byte of a response may take, from the request's end."
+    )
+    idle_timeout: PositiveDuration = Field(Duration("60s"), description="How long a body may pause.")
+    pool: PoolConfig = Field(PoolConfig(), description="Bounds of the connections.")
+
+
+class GatewayConfig(_Config):
+    """The whole configuration."""
+
+    listeners: tuple[ListenerConfig, ...] = Field(
+        (ListenerConfig(name="web", bind=Bind("127.0.0.1", 8080)),),
+        min_length=1,
+        description="Addresses that take requests; 127.0.0.1:8080 when left out.",
+    )
+    admin: AdminConfig = Field(AdminConfig(), description="The admin API.")
+    plugins: tuple[Name, ...] = Field((), description="Plugins of your own: ./file.py or the name of a module.")
+    store: Annotated[PluginUse, OfKind("store")] = Field(
+        PluginUse("memory"), description="Where filters keep what they share."
+    )
+    router: Annotated[PluginUse, OfKind("router")] = Field(
+        PluginUse("table"), description="What finds the route of a request."
+    )
+    filters: tuple[FilterUse, ...] = Field((), description="Filters of every route, outermost first.")
+    routes: tuple[RouteConfig, ...] = Field((), description="Which requests go where.")
+    services: dict[Name, ServiceConfig] = Field({}, description="Services by name.")
+
+    @field_validator("routes", mode="after")
+    @classmethod
+    def _name_the_unnamed(cls, routes: tuple[RouteConfig, ...]) -> tuple[RouteConfig, ...]:
+        return tuple(
+            route if route.name is not None else route.model_copy(update={"name": f"route-{index}"})
+            for index, route in enumerate(routes)
+        )
+
+
+def _conditions(fields: Mapping[str, ConditionConfig]) -> tuple[FieldMatch, ...]:
+    return tuple(condition.of(name) for name, condition in fields.items())

@@ -1,0 +1,91 @@
+"""The kinds of text that the gateway's own YAML has, as types for its models; each refuses in one sentence."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from meshwright_sdk import parse_origin
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
+_HOST = re.compile(r"(\*\.)?[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?|\[[0-9a-f:.]+\]")
+_SEGMENT = re.compile(r"[^{}*]*|\{[A-Za-z_][A-Za-z0-9_]*\}")
+_OBJECT = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
+_PATH_FORMS = "a path such as /orders, /orders/* or /users/{id}"
+
+
+def _name(text: str) -> str:
+    if not text or any(char.isspace() or not char.isprintable() for char in text):
+        raise ValueError(f"expected a name without spaces; got {text!r}")
+    return text
+
+
+def _host(text: str) -> str:
+    host = text.lower()
+    if not _HOST.fullmatch(host):
+        raise ValueError(f"expected a host such as shop.example.com or *.example.com, without a port; got {text!r}")
+    return host
+
+
+def _path(text: str) -> str:
+    segments = text.split("/")[1:]
+    prefix = segments[:-1] if segments[-1:] == ["*"] else segments
+    names = [segment for segment in prefix if segment.startswith("{")]
+    if not text.startswith("/") or not all(map(_SEGMENT.fullmatch, prefix)) or re.search(r"[?#\s]", text):
+        raise ValueError(f"expected {_PATH_FORMS}; got {text!r}")
+    if len(set(names)) < len(names):
+        raise ValueError(f"expected each name once in a path; got {text!r}")
+    return text
+
+
+def _regex(text: str) -> str:
+    try:
+        re.compile(text)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise ValueError(f"expected a regular expression ({error}); got {text!r}") from error
+    return text
+
+
+def _method(text: str) -> str:
+    if not _TOKEN.fullmatch(text) or text != text.upper():
+        raise ValueError(f"expected a method in capitals, such as GET; got {text!r}")
+    return text
+
+
+def _token(text: str) -> str:
+    if not _TOKEN.fullmatch(text):
+        raise ValueError(f"expected a name of letters, digits and hyphens; got {text!r}")
+    return text
+
+
+def _origin(text: str) -> str:
+    parse_origin(text)
+    return text
+
+
+def _object(text: str) -> str:
+    if not _OBJECT.fullmatch(text):
+        raise ValueError(f"expected an import path such as shop.api:app; got {text!r}")
+    return text
+
+
+Name = Annotated[str, AfterValidator(_name)]
+"""What something in the configuration is called; it stands in metrics, logs and admin URLs."""
+HostPattern = Annotated[str, AfterValidator(_host)]
+"""A host, or `*.` and a domain for every host below it; in lower case."""
+PathPattern = Annotated[str, AfterValidator(_path)]
+"""An exact path, a prefix of whole segments that ends with `/*`, or a template with `{name}` segments."""
+Regex = Annotated[str, AfterValidator(_regex), Field(json_schema_extra={"format": "regex"})]
+"""A regular expression that compiles."""
+Method = Annotated[str, AfterValidator(_method)]
+"""A request method (RFC 9110, section 9.1)."""
+Token = Annotated[str, AfterValidator(_token)]
+"""The name of a header or cookie (RFC 9110, section 5.6.2)."""
+HeaderName = Annotated[Token, AfterValidator(str.lower)]
+"""The name of a header; names that differ in case alone are the same."""
+OriginUrl = Annotated[str, AfterValidator(_origin)]
+"""Where an endpoint listens: `http://host:port`, `https://host:port` or `unix:/path`."""
+ImportPath = Annotated[str, AfterValidator(_object)]
+"""A module and an attribute in it."""
