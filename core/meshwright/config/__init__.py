@@ -1,0 +1,32 @@
+"""Reading the configuration: YAML, references, models, checks, problems and schema; nothing in it starts anything."""
+
+from __future__ import annotations
+
+from meshwright.config.bind import Bind
+from meshwright.config.document import Document, read_document
+from meshwright.config.loader import LoadedConfig, load, plugin_entries, problems_beside_plugins, validate
+from meshwright.config.model import GatewayConfig
+from meshwright.config.plugin_use import KINDS, Kind, OptionsOf, PluginUse, UnknownPluginError, options_from
+from meshwright.config.problems import KeyPath, Problem, config_error, format_path
+
+__all__ = [
+    "KINDS",
+    "Bind",
+    "Document",
+    "GatewayConfig",
+    "KeyPath",
+    "Kind",
+    "LoadedConfig",
+    "OptionsOf",
+    "PluginUse",
+    "Problem",
+    "UnknownPluginError",
+    "config_error",
+    "format_path",
+    "load",
+    "options_from",
+    "plugin_entries",
+    "problems_beside_plugins",
+    "read_document",
+    "validate",
+]

@@ -1,0 +1,132 @@
+"""From text to a checked configuration, with every problem told at once; plugins are found and built elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from meshwright.config.checks import cross_problems
+from meshwright.config.document import Document, read_document
+from meshwright.config.model import GatewayConfig
+from meshwright.config.plugin_use import OptionsOf
+from meshwright.config.problems import KeyPath, Problem, config_error
+from meshwright.config.redaction import hidden_values, hide, redacted
+from meshwright.config.translate import PLUGIN_OPTIONS, Scope
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedConfig:
+    """A configuration without problems, and the document it came from."""
+
+    config: GatewayConfig
+    document: Document
+
+    @property
+    def files(self) -> frozenset[Path]:
+        """The files that references named; a change of one is a change of the configuration."""
+        return self.document.files
+
+    @property
+    def folder(self) -> Path:
+        """Where relative paths in the configuration start."""
+        return self.document.folder
+
+    def redacted(self) -> dict[str, Any]:
+        """Return the whole configuration, defaults included, without secrets and with references as written."""
+        return redacted(self.document, self.config)
+
+    def line_of(self, path: KeyPath) -> int | None:
+        """Return the line of the value at `path`, or of the nearest one around it."""
+        return self.document.line_of(path)
+
+    def problem(self, path: KeyPath, expected: str, got: str, hint: str = "") -> Problem:
+        """Return a problem with the value at `path`, found while it was put to use."""
+        return self.located(Problem("", None, path, expected, got, hint))
+
+    def located(self, problem: Problem) -> Problem:
+        """Return a problem that was found later, with file and line, and without hidden values in it."""
+        hidden = hidden_values(self.document, self.config)
+        return replace(
+            problem,
+            file=self.document.file,
+            line=self.line_of(problem.path),
+            got=hide(problem.got, hidden),
+            hint=hide(problem.hint, hidden),
+        )
+
+
+def load(
+    text: str,
+    file: str | Path,
+    *,
+    environ: Mapping[str, str],
+    options_of: OptionsOf,
+    folder: Path | None = None,
+) -> LoadedConfig:
+    """Read and check a configuration; see `read_document` and `validate`, between which plugins can be found."""
+    return validate(read_document(text, file, environ=environ, folder=folder), options_of)
+
+
+def plugin_entries(document: Document) -> tuple[str, ...]:
+    """Return the files and modules that the document names under `plugins`, as far as they are texts.
+
+    Entries that are none keep their place as an empty text; `validate` tells of them.
+    """
+    entries = document.get("plugins")
+    listed = entries if isinstance(entries, list) else []
+    return tuple(
+        entry if isinstance(entry, str) and not document.is_unresolved(("plugins", index)) else ""
+        for index, entry in enumerate(listed)
+    )
+
+
+def validate(document: Document, options_of: OptionsOf) -> LoadedConfig:
+    """Check a document, with the options of its plugins; raises ConfigError with every problem in it."""
+    config, problems = _checked(document, options_of)
+    if config is None or problems:
+        raise config_error(problems)
+    return LoadedConfig(config, document)
+
+
+def problems_beside_plugins(document: Document) -> Sequence[Problem]:
+    """Return what is wrong with a document apart from names and options of plugins, for when those can't be had."""
+    return _checked(document, None)[1]
+
+
+def _checked(document: Document, options_of: OptionsOf | None) -> tuple[GatewayConfig | None, Sequence[Problem]]:
+    config, problems = _modelled(document, options_of)
+    return config, [*document.problems, *problems, *cross_problems(document)]
+
+
+def _modelled(document: Document, options_of: OptionsOf | None) -> tuple[GatewayConfig | None, Iterable[Problem]]:
+    """Return the model of the document, or the problems that stand in its way."""
+    try:
+        return GatewayConfig.model_validate(document.data, context=options_of), ()
+    except ValidationError as error:
+        errors = error.errors(include_url=False)
+    texts = {path for path in _places(document, errors) if _became_no_text(document, path)}
+    if not texts:
+        return None, Scope(document, GatewayConfig).problems(errors)
+    # A reference without quotes gave a number where a text may be wanted: `${TOKEN}` may be all digits.
+    try:
+        return GatewayConfig.model_validate(document.with_texts(texts), context=options_of), ()
+    except ValidationError as error:
+        return None, Scope(document, GatewayConfig).problems(error.errors(include_url=False))
+
+
+def _places(document: Document, errors: Iterable[ErrorDetails], at: KeyPath = ()) -> Iterable[KeyPath]:
+    for error in errors:
+        path = (*at, *error["loc"])
+        if error["type"] == PLUGIN_OPTIONS:
+            yield from _places(document, error["ctx"]["errors"], (*path, error["ctx"]["name"]))
+        yield path
+
+
+def _became_no_text(document: Document, path: KeyPath) -> bool:
+    reference = document.references.get(path)
+    return reference is not None and not reference.quoted and not isinstance(document.value(path), str)

@@ -1,0 +1,85 @@
+"""A configuration as it may be shown: defaults filled in, references as written, secrets as stars."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+from meshwright.config.document import Document
+from meshwright.config.plugin_use import PluginUse
+from meshwright.config.problems import KeyPath, without_userinfo
+from meshwright.config.references import without_defaults
+from meshwright.config.translate import without
+from meshwright_sdk import Secret
+
+
+def redacted(document: Document, config: BaseModel) -> dict[str, Any]:
+    """Return the configuration as plain data for people: what was left out has its default."""
+    whole, given = (
+        config.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_unset=only_given)
+        for only_given in (False, True)
+    )
+    shown: dict[str, Any] = _Overlay(document, hidden_values(document, config)).shown(whole, given, ())
+    return shown
+
+
+def hidden_values(document: Document, config: BaseModel) -> dict[str, str]:
+    """Return every text that must not be shown, with what stands for it, longest first."""
+    found = {secret: "***" for secret in _secrets(config) if secret}
+    for reference in document.references.values():
+        if reference.replaced:
+            found.setdefault(reference.replaced, reference.written)
+    return dict(sorted(found.items(), key=lambda item: len(item[0]), reverse=True))
+
+
+def hide(text: str, hidden: Mapping[str, str]) -> str:
+    """Return the text without the hidden values and without users and passwords of URLs."""
+    for value, instead in hidden.items():
+        text = without(text, value, instead)
+    return without_userinfo(text)
+
+
+class _Overlay:
+    """Puts what was written over what came of it, wherever a reference was written."""
+
+    def __init__(self, document: Document, hidden: Mapping[str, str]) -> None:
+        self.document = document
+        self.hidden = hidden
+
+    def shown(self, whole: Any, given: Any, path: KeyPath) -> Any:
+        """Return what stands at `path`; `given` is the same as `whole` without defaults."""
+        reference = self.document.references.get(path)
+        if reference is not None:
+            text = without_defaults(reference.written) if whole == "***" else reference.written
+            return without_userinfo(text)
+        if isinstance(whole, dict):
+            inside = given if isinstance(given, dict) else {}
+            return {key: self.shown(value, inside.get(key), (*path, key)) for key, value in whole.items()}
+        if isinstance(whole, list):
+            items = given if isinstance(given, list) else [None] * len(whole)
+            return [self.shown(whole[index], item, (*path, index)) for index, item in enumerate(items)]
+        return self.text(whole, given is None, path) if isinstance(whole, str) else whole
+
+    def text(self, text: str, is_default: bool, path: KeyPath) -> str:
+        """Return a text in which a validator may have put together what came in elsewhere."""
+        as_written = self.document.holds(path) and self.document.value(path) == text
+        return without_userinfo(text) if is_default or as_written else hide(text, self.hidden)
+
+
+def _secrets(value: Any) -> Iterator[str]:
+    """Yield the texts of the secrets in a model and in whatever it holds."""
+    if isinstance(value, Secret):
+        yield value.reveal()
+    elif isinstance(value, PluginUse):
+        yield from _secrets(value.options)
+    elif isinstance(value, BaseModel):
+        for _, inner in value:
+            yield from _secrets(inner)
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _secrets(inner)
+    elif isinstance(value, list | tuple | set | frozenset):
+        for inner in value:
+            yield from _secrets(inner)
