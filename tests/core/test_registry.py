@@ -412,6 +412,7 @@ def test_a_string_that_cannot_be_had_is_a_problem_when_it_is_used(write: Write, 
         registry.options_of("filter", "lazy")
 
 
+@pytest.mark.parametrize("place", ["routes[2].filters[0]", "routes[2].filters[0].narrow"])
 @pytest.mark.parametrize(
     ("statement", "message"),
     [
