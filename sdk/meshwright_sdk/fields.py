@@ -25,7 +25,7 @@ def settable_name(name: str) -> str:
     except ValueError:
         raise ValueError(f"expected a header name (RFC 9110, section 5.1); got {name!r}") from None
     if lower in CONNECTION_FIELDS:
-        raise ValueError(f"expected a header that plugins may change; got {lower!r}, which the gateway itself writes")
+        raise ValueError(f"expected a header that the gateway does not write itself; got {lower!r}")
     return lower
 
 

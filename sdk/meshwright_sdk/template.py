@@ -89,9 +89,9 @@ class Template:
         """Raise ValueError for a path parameter that the route does not have; any will do when `match` is None."""
         missing = None if match is None else min(self.params - match.params, default=None)
         if match is not None and missing is not None:
-            has = ", ".join(sorted(match.params)) or "none"
+            has = ", ".join(f"{{{name}}}" for name in sorted(match.params)) or "it has none"
             hint = _suggestion(missing, {*WORDS, *match.params} if self.bare_params else match.params)
-            raise ValueError(f"expected a parameter of the route's path ({has}); got {{{missing}}}{hint}")
+            raise self._wrong(f"a parameter of the route's path ({has})", missing, hint)
 
     def _pieces(self, text: str) -> Iterator[str | Getter]:
         """Yield what stands still and what is looked up, in order; a subclass may wrap them."""
@@ -108,11 +108,20 @@ class Template:
             word, name = "param", word
         if name is None and word in WORDS:
             return WORDS[word]
-        if name is None or word not in KINDS:
-            raise ValueError(_unknown(word, name))
+        if name is None and word in KINDS:
+            raise self._wrong(f"{{{word}:NAME}}", word)
+        if name is None:
+            hint = _suggestion(word, WORDS) or f" (write {{param:{word}}} for a parameter, {{{{{word}}}}} for the text)"
+            raise self._wrong("one of " + ", ".join(f"{{{each}}}" for each in WORDS), word, hint)
+        if word not in KINDS:
+            kinds = ", ".join(f"{{{kind}:NAME}}" for kind in KINDS)
+            raise self._wrong(f"one of {kinds}", f"{word}:{name}", _suggestion(word, KINDS))
         if word == "param":
             self.params |= {name}
         return KINDS[word](name)
+
+    def _wrong(self, wanted: str, inside: str, hint: str = "") -> ValueError:
+        return ValueError(f"expected {wanted} in place of {{{inside}}}{hint}; got {self.text!r}")
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Template) and (type(other), other.text) == (type(self), self.text)
@@ -138,17 +147,6 @@ class Template:
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         """Describe a text."""
         return {"type": "string"}
-
-
-def _unknown(word: str, name: str | None) -> str:
-    if name is not None:
-        kinds = ", ".join(f"{{{kind}:NAME}}" for kind in KINDS)
-        return f"expected one of {kinds}; got {{{word}:{name}}}{_suggestion(word, KINDS)}"
-    if word in KINDS:
-        return f"expected {{{word}:NAME}}; got {{{word}}} without a name"
-    words = ", ".join(f"{{{each}}}" for each in WORDS)
-    hint = _suggestion(word, WORDS) or f" (a parameter of the path is {{param:{word}}}, the text itself {{{{{word}}}}})"
-    return f"expected one of {words}; got {{{word}}}{hint}"
 
 
 def _suggestion(word: str, known: Any) -> str:

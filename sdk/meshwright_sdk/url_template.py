@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from meshwright_sdk.errors import DownstreamError
 from meshwright_sdk.template import WORDS, Getter, Template
 
 if TYPE_CHECKING:
@@ -25,7 +26,8 @@ class UrlTemplate(Template):
 
     Values are percent-encoded where they are put in, so that none adds a segment, a parameter or a host; only
     `{path}` in the path and `{query}` in the query go in as the client sent them. In the host only `{host}` may
-    stand. `{id}` is a parameter of the route's path. Raises ValueError for what is neither URL nor path.
+    stand. `{id}` is a parameter of the route's path. Raises ValueError for what is neither URL nor path;
+    `render` raises DownstreamError where a request without a host has none to put in.
     """
 
     __slots__ = ()
@@ -71,4 +73,6 @@ def _encoded(get: Getter, *, in_query: bool) -> Getter:
 
 def _host(request: Request) -> str:
     host = request.host
+    if not host:
+        raise DownstreamError("host: expected the request to name one; got none")
     return f"[{host}]" if ":" in host and not host.startswith("[") else host

@@ -67,7 +67,7 @@ def test_a_text_without_placeholders_is_a_constant() -> None:
         ("{clinet}", "did you mean {client}?"),
         ("{heder:x}", "did you mean {header}?"),
         ("{id}", "{param:id}"),
-        ("{header}", "without a name"),
+        ("{header}", "expected {header:NAME} in place of {header}"),
         ("{header:x y}", "expected a token"),
     ],
 )
@@ -81,9 +81,9 @@ def test_a_parameter_that_the_route_does_not_have_is_refused() -> None:
 
     template.check_params(None)
     template.check_params(Match(path_regex=re.compile("/u/(?P<user>.+)")))
-    with pytest.raises(ValueError, match=r"route's path \(id\); got \{user\}"):
+    with pytest.raises(ValueError, match=r"route's path \(\{id\}\) in place of \{user\}; got"):
         template.check_params(Match(path="/users/{id}"))
-    with pytest.raises(ValueError, match=r"\(none\)"):
+    with pytest.raises(ValueError, match=r"\(it has none\)"):
         template.check_params(Match())
 
 

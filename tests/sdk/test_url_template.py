@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshwright_sdk import Match, Request, UrlTemplate
+from meshwright_sdk import DownstreamError, Match, Request, UrlTemplate
 from meshwright_sdk.testing import make_request
 
 
@@ -81,10 +81,18 @@ def test_an_ipv6_host_goes_in_with_brackets() -> None:
     assert UrlTemplate("https://{host}/x").render(request) == "https://[2001:db8::1]/x"
 
 
+def test_a_request_without_a_host_has_none_to_put_in() -> None:
+    request = request_for()
+    request.host = ""
+
+    with pytest.raises(DownstreamError, match="got none"):
+        UrlTemplate("https://{host}{path}").render(request)
+
+
 def test_an_unknown_word_is_a_parameter_of_the_routes_path() -> None:
     template = UrlTemplate("/v2/{idd}/{path}")
 
-    with pytest.raises(ValueError, match=r"got \{idd\} \(did you mean \{id\}\?\)"):
+    with pytest.raises(ValueError, match=r"in place of \{idd\} \(did you mean \{id\}\?\)"):
         template.check_params(Match(path="/v1/{id}"))
 
 

@@ -27,7 +27,7 @@ def build(
 
     Randomness is seeded unless `random` is given. Raises pydantic.ValidationError for wrong options.
     """
-    given = {"clock": clock, "store": store, "base_dir": base_dir}
+    given: dict[str, Any] = {"clock": clock, "store": store, "base_dir": base_dir}
     made = context or Context(
         place="test",
         random=random or Random(0),
