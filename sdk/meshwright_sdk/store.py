@@ -13,8 +13,10 @@ from meshwright_sdk.units import Rate
 class Store(Plugin[O_co]):
     """Values with a time to live, counters, token buckets, messages and leases.
 
-    Keys are text, values bytes. A time to live is in seconds and greater than 0; None keeps the value.
-    Every operation is atomic. Whether workers and nodes share what is stored is the plugin's to document.
+    Keys are text, values bytes. A time to live is in seconds; None keeps the value; raises ValueError unless
+    it is greater than 0. Values and counters share their keys (a counter reads as its decimal digits); buckets,
+    leases and channels have keys of their own. Every operation is atomic. Whether workers and nodes share what
+    is stored is the plugin's to document, and so is what a full store forgets.
     """
 
     @abstractmethod
@@ -31,13 +33,17 @@ class Store(Plugin[O_co]):
 
     @abstractmethod
     async def increment(self, key: str, amount: int = 1, *, ttl_s: float | None = None) -> int:
-        """Add to a counter that starts at 0 and return it; the time to live is set when the counter is made."""
+        """Add to a counter that starts at 0 and return it; the time to live is set when the counter is made.
+
+        Raises ValueError for a value that is no counter.
+        """
 
     @abstractmethod
     async def take(self, key: str, rate: Rate, burst: int, amount: int = 1) -> float:
         """Take `amount` tokens of a bucket that holds `burst` and fills at `rate`.
 
-        Return 0.0 when they were taken, else the seconds until they could be; then nothing is taken.
+        Return 0.0 when they were taken, else the seconds until they could be; then nothing is taken. Raises
+        ValueError for an amount below 1, and above the burst, which no bucket could ever hold.
         """
 
     @abstractmethod
