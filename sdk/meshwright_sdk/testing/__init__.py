@@ -2,6 +2,7 @@
 
 from meshwright_sdk.testing.build import build
 from meshwright_sdk.testing.clock import ManualClock
+from meshwright_sdk.testing.files import import_file
 from meshwright_sdk.testing.gateway import TestGateway, gateway
 from meshwright_sdk.testing.messages import make_endpoint, make_request
 from meshwright_sdk.testing.upstream import FakeUpstream
@@ -12,6 +13,7 @@ __all__ = [
     "TestGateway",
     "build",
     "gateway",
+    "import_file",
     "make_endpoint",
     "make_request",
 ]
