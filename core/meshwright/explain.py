@@ -155,13 +155,14 @@ def _services(snapshot: Snapshot, route: RouteConfig, request: Request) -> Itera
     total = sum(target.weight for target in route.to)
     for target in route.to:
         service = snapshot.services[target.service]
-        use = snapshot.config.config.services[target.service].balancer
+        config = snapshot.config.config.services[target.service]
+        use = config.balancer
         picked = _pick(snapshot, use, service.endpoints, request) if service.endpoints else None
         yield ServiceChoice(
             name=target.service,
             share=target.weight / total if total else 1 / len(route.to),
             chosen=target.service == chosen,
-            balancer=use.name if service.endpoints else "",
+            balancer="" if config.app is not None else use.name,
             endpoints=tuple(_endpoint(each, each is picked) for each in service.endpoints),
         )
 

@@ -22,7 +22,7 @@ BASES: dict[str, type[Plugin[Any]]] = {
 }
 
 _REFERENCE = re.compile(r"[\w.]+:[\w.]+")
-_SENTENCE = re.compile(r"([\w.\[\]]+): expected (.+?); got (.+)", re.DOTALL)
+_SENTENCE = re.compile(r"(?:([\w.\[\]]+): )?expected (.+?); got (.+)", re.DOTALL)
 _PATH_PART = re.compile(r"\[(\d+)\]|\[\"([^\"]*)\"\]|([^.\[\]]+)")
 
 
@@ -97,7 +97,7 @@ class PluginInfo:
             return Problem("", None, place, expected, str(error) or "a ValueError without a message")
         field, wanted, got = said.groups()
         place = place if place[-1:] == (self.name,) else (*place, self.name)
-        return Problem("", None, (*place, *_key_path(field)), wanted, got)
+        return Problem("", None, (*place, *_key_path(field or "")), wanted, got)
 
 
 def _key_path(place: str) -> KeyPath:

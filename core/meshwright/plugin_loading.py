@@ -69,7 +69,8 @@ def problem_at(origin: str, index: int | None, expected: str, got: str, hint: st
 def load_sources(entries: Sequence[str], base_dir: Path) -> tuple[list[Source], list[Problem]]:
     """Import the built-in plugins, the installed ones and `entries`; return what could be had, and every problem.
 
-    A module that two of them name is had once. Import within `importing`, so that a failure leaves nothing.
+    A module that two of them name is had once, an empty entry is passed over. Import within `importing`, so that
+    a failure leaves nothing.
     """
     attempts: list[tuple[str, int | None, Callable[[], Source]]] = [
         (BUILT_IN, None, load_built_in),
@@ -77,7 +78,7 @@ def load_sources(entries: Sequence[str], base_dir: Path) -> tuple[list[Source], 
             (f"entry point {point.name} ({_owner(point)})", None, partial(load_installed, point))
             for point in installed()
         ),
-        *((entry, index, partial(load_entry, entry, index, base_dir)) for index, entry in enumerate(entries)),
+        *((entry, index, partial(load_entry, entry, index, base_dir)) for index, entry in enumerate(entries) if entry),
     ]
     sources: list[Source] = []
     problems: list[Problem] = []

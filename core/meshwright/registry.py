@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from meshwright.config.plugin_use import KINDS, UnknownPluginError
+from meshwright.config.plugin_use import KINDS, Kind, UnknownPluginError
 from meshwright.config.problems import config_error
 from meshwright.plugin_info import PluginInfo
 from meshwright.plugin_loading import Source, importing, load_sources
@@ -55,6 +55,10 @@ class Registry:
     def options_of(self, kind: str, name: str) -> type[Options] | None:
         """Return the model of a plugin's options, None when it takes none; raises LookupError or ConfigError."""
         return self.find(kind, name).options
+
+    def options(self) -> dict[Kind, dict[str, type[Options] | None]]:
+        """Return the model of every plugin's options by kind and name; raises ConfigError when one cannot be had."""
+        return {kind: {info.name: info.options for info in self.all() if info.kind == kind} for kind in KINDS}
 
     def all(self) -> Sequence[PluginInfo]:
         """Return every plugin, in the order of kinds and names."""

@@ -1,0 +1,59 @@
+"""What commands make of the YAML they are given: its text, its plugins, its snapshot; telling of it goes elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from meshwright.registry import Registry
+    from meshwright.snapshot import Snapshot
+    from meshwright_sdk import ConfigDocument
+
+FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
+
+
+def read_document(file: Path) -> ConfigDocument:
+    """Return the file as a configuration document; relative paths in it start at its folder."""
+    from meshwright_sdk import ConfigDocument
+
+    try:
+        text = file.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{file}: expected text in UTF-8; got byte {error.object[error.start]:#04x}") from None
+    return ConfigDocument(text=text, name=str(file), base_dir=file.resolve().parent)
+
+
+def registry_of(file: Path | None) -> Registry:
+    """Return every plugin there is, those that `file` names included; the rest of the file need not be right."""
+    import os
+
+    from meshwright.config import plugin_entries
+    from meshwright.config import read_document as parse
+    from meshwright.registry import Registry
+
+    if file is None:
+        return Registry.load()
+    document = read_document(file)
+    parsed = parse(document.text, document.name, environ=os.environ, folder=document.base_dir)
+    return Registry.load(plugin_entries(parsed), document.base_dir)
+
+
+@asynccontextmanager
+async def built(file: Path) -> AsyncIterator[Snapshot]:
+    """Build the snapshot of a file and give it up afterwards; no listener is bound, no request is sent."""
+    from meshwright.gateway import Gateway
+
+    gateway = Gateway()
+    try:
+        snapshot = await gateway.prepare(read_document(file), 0)
+        try:
+            yield snapshot
+        finally:
+            await gateway.discard(snapshot)
+    finally:
+        await gateway.close()
