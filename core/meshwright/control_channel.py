@@ -7,9 +7,11 @@ import json
 import logging
 import socket
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict
 from itertools import count
 from typing import Any, Self
 
+from meshwright.config.problems import Problem
 from meshwright_sdk import ConfigError, Tasks
 
 logger = logging.getLogger("meshwright.control")
@@ -43,20 +45,19 @@ class ControlChannel:
         """Take over `end` of a socket pair whose other end is, or will be, given to `answer_calls`."""
         return cls(*await _streams(end))
 
-    async def call(self, name: str, *, timeout_s: float, **arguments: Any) -> Any:
-        """Return the answer to `name`.
+    async def call(self, name: str, /, **arguments: Any) -> Any:
+        """Return the answer to `name`; whoever calls puts a timeout around it.
 
-        Raises ConfigError as the other end raised it, CallFailedError for its other failures, TimeoutError
-        without an answer in time, ConnectionError when the other end is gone, ValueError for too much to send.
+        Raises ConfigError as the other end raised it, CallFailedError for its other failures, ConnectionError
+        when the other end is gone, ValueError for too much to send.
         """
         if self._read.done():
             raise ConnectionResetError("the control channel is closed")
         number = next(self._ids)
         answer = self._waiting[number] = asyncio.get_running_loop().create_future()
         try:
-            async with asyncio.timeout(timeout_s):
-                await _send(self._writer, {"id": number, "call": name, "with": arguments})
-                return _result(await answer)
+            await _send(self._writer, {"id": number, "call": name, "with": arguments})
+            return _result(await answer)
         finally:
             del self._waiting[number]
 
@@ -98,7 +99,7 @@ async def _answer(writer: asyncio.StreamWriter, handle: Handler, message: Mappin
     try:
         answer["ok"] = await handle(message["call"], message["with"])
     except ConfigError as error:
-        answer["problems"] = [str(problem) for problem in error.problems]
+        answer["problems"] = [_pack(problem) for problem in error.problems]
     except Exception as error:
         logger.exception("control call %s failed", message["call"])
         answer["error"] = f"{type(error).__name__}: {error}"
@@ -112,10 +113,18 @@ async def _answer(writer: asyncio.StreamWriter, handle: Handler, message: Mappin
 
 def _result(message: Mapping[str, Any]) -> Any:
     if "problems" in message:
-        raise ConfigError(message["problems"])
+        raise ConfigError([_unpack(problem) for problem in message["problems"]])
     if "error" in message:
         raise CallFailedError(message["error"])
     return message["ok"]
+
+
+def _pack(problem: object) -> Any:
+    return asdict(problem) if isinstance(problem, Problem) else str(problem)
+
+
+def _unpack(packed: Any) -> object:
+    return packed if isinstance(packed, str) else Problem(**{**packed, "path": tuple(packed["path"])})
 
 
 async def _streams(end: socket.socket) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

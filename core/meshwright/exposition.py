@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import TypedDict
 
-from meshwright_sdk.metrics import Family, Gauge, Histogram, Labels, Metric, Metrics
+from meshwright_sdk.metrics import Family, Histogram, Labels, Metric, Metrics
 
 logger = logging.getLogger("meshwright.metrics")
 
@@ -40,7 +40,7 @@ Dump = Sequence[FamilyDump]
 
 
 def dump(metrics: Metrics) -> list[FamilyDump]:
-    """Return what `metrics` holds now; a gauge whose `read` raises is left out and logged."""
+    """Return what `metrics` holds now; a metric whose `read` raises is left out and logged."""
     return [_dump_family(family) for family in metrics.families.values()]
 
 
@@ -81,14 +81,10 @@ def _dump_family(family: Family) -> FamilyDump:
 def _values(name: str, metric: Metric) -> list[float] | None:
     if isinstance(metric, Histogram):
         return [*metric.counts, metric.sum]
-    return _read(name, metric) if isinstance(metric, Gauge) else [metric.value]
-
-
-def _read(name: str, gauge: Gauge) -> list[float] | None:
     try:
-        return [gauge.value if gauge.read is None else gauge.read()]
+        return [metric.value if metric.read is None else metric.read()]
     except Exception:
-        logger.warning("gauge %s: its read function raised", name, exc_info=True)
+        logger.warning("metric %s: its read function raised", name, exc_info=True)
         return None
 
 

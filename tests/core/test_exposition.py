@@ -90,7 +90,7 @@ def test_a_metric_of_another_kind_than_the_first_of_its_name_is_left_out() -> No
     assert "# TYPE things counter\nthings 1\n" in render(add_up([dump(first), dump(second)]))
 
 
-def test_a_gauge_whose_reading_fails_is_left_out_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_metric_whose_reading_fails_is_left_out_and_logged(caplog: pytest.LogCaptureFixture) -> None:
     metrics = busy_worker()
     metrics.gauge("broken", "Fails.", lambda: 1 / 0)
 
@@ -98,7 +98,7 @@ def test_a_gauge_whose_reading_fails_is_left_out_and_logged(caplog: pytest.LogCa
 
     assert ("broken", ()) not in page
     assert ("in_flight", ()) in page
-    assert "gauge broken: its read function raised" in caplog.text
+    assert "metric broken: its read function raised" in caplog.text
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))

@@ -1,0 +1,70 @@
+"""What the admin API does on request: reload, explain; what it shows goes elsewhere."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+from meshwright.admin.problems import as_json, problem_response
+from meshwright.control import Control
+
+MAX_BODY_BYTES = 256 * 1024
+
+
+class ExplainRequest(BaseModel):
+    """A request that is only thought of. A header that comes several times is written as pairs."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    method: str = Field("GET", pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$", description="Method, in capitals.")
+    url: str = Field(description="Absolute URL, or a path.")
+    headers: dict[str, str] | list[tuple[str, str]] = Field({}, description="Headers by name, or pairs.")
+
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """The headers as pairs."""
+        return list(self.headers.items()) if isinstance(self.headers, dict) else self.headers
+
+
+async def reload(request: Request) -> JSONResponse:
+    """Read the configuration again; 200 with the version in use, or 422 with every problem."""
+    control: Control = request.app.state.control
+    outcome = await control.reload("asked for at the admin API")
+    if outcome.result == "rejected":
+        problems = [as_json(problem) for problem in outcome.problems]
+        detail = f"the configuration is wrong; version {outcome.version} goes on"
+        return problem_response(422, "configuration", detail, version=outcome.version, problems=problems)
+    return JSONResponse({"result": outcome.result, "version": outcome.version})
+
+
+async def explain(request: Request) -> JSONResponse:
+    """Tell what would become of a request, without sending anything."""
+    body = await _body(request)
+    if body is None:
+        return problem_response(413, "body_too_large", f"body: expected at most {MAX_BODY_BYTES} bytes; got more")
+    try:
+        asked = ExplainRequest.model_validate_json(body)
+        control: Control = request.app.state.control
+        return JSONResponse(await control.fleet.explain(asked.method, asked.url, asked.pairs))
+    except ValidationError as error:
+        problems = [{"message": _sentence(each["loc"], each["msg"])} for each in error.errors()]
+        return problem_response(422, "bad_request", "expected {method, url, headers} as JSON", problems=problems)
+    except ValueError as error:
+        return problem_response(422, "bad_request", str(error))
+    except (ConnectionError, TimeoutError):
+        return problem_response(503, "no_worker", "no worker answers at this moment")
+
+
+async def _body(request: Request) -> bytes | None:
+    """Return the body, or None when it is longer than it may be."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY_BYTES:
+            return None
+    return bytes(body)
+
+
+def _sentence(place: tuple[int | str, ...], message: str) -> str:
+    return f"{'.'.join(map(str, place)) or 'body'}: {message}"

@@ -1,0 +1,53 @@
+"""`admin_app`: the admin API as one ASGI application; what its paths answer goes into the modules beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.types import ASGIApp
+
+from meshwright.admin import actions, health, views
+from meshwright.admin.auth import Guard
+from meshwright.admin.problems import failed, refused
+from meshwright.checked import CheckedConfig
+from meshwright.control import Control
+from meshwright.frames import describe_failure
+from meshwright.registry import Registry
+from meshwright_sdk import ConfigError
+
+HOOK = "meshwright_admin_routes"
+
+
+def admin_app(control: Control, config: CheckedConfig) -> ASGIApp:
+    """Return the application for one configuration: its address, its token, its plugins' routes.
+
+    Raises ConfigError when a plugin fails to tell its routes.
+    """
+    routes = [
+        Route("/livez", health.livez),
+        Route("/readyz", health.readyz),
+        Route("/metrics", views.metrics),
+        Route("/api/config", views.config),
+        Route("/api/routes", views.routes),
+        Route("/api/services", views.services),
+        Route("/api/plugins", views.plugins),
+        Route("/api/reload", actions.reload, methods=["POST"]),
+        Route("/api/explain", actions.explain, methods=["POST"]),
+        *_plugin_routes(config.registry),
+    ]
+    app = Starlette(routes=routes, exception_handlers={HTTPException: refused, Exception: failed})
+    app.state.control = control
+    admin = config.loaded.config.admin
+    return Guard(app, admin.bind, admin.token)
+
+
+def _plugin_routes(registry: Registry) -> Iterator[BaseRoute]:
+    """Yield the routes of each plugin package below a path of its own."""
+    try:
+        for name, routes in registry.each(HOOK):
+            yield Mount(f"/api/plugins/{name.strip('./')}", routes=list(routes))
+    except Exception as error:
+        raise ConfigError([f"{HOOK}: expected a list of Starlette routes; got {describe_failure(error)}"]) from error
