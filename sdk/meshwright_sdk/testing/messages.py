@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterable, Iterable, Mapping
 from urllib.parse import urlsplit
 
@@ -9,6 +10,8 @@ from meshwright_sdk.balancing import Endpoint, Instance
 from meshwright_sdk.body import Body
 from meshwright_sdk.headers import Headers
 from meshwright_sdk.request import Address, Request
+
+_PORT = re.compile(r":[0-9]*$")
 
 
 def make_request(
@@ -34,7 +37,7 @@ def make_request(
         parts.query,
         fields,
         Body(body) if isinstance(body, bytes) else Body.stream(body),
-        host=(urlsplit(f"//{fields['host']}").hostname or "").lower(),
+        host=_PORT.sub("", fields["host"]).lower(),
         scheme=parts.scheme or "http",
         client=Address(client, 40000),
         upgrade=fields.get("upgrade", "").lower(),

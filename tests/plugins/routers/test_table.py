@@ -191,7 +191,7 @@ def test_a_request_that_its_host_has_no_route_for_falls_through_to_wider_hosts()
 
 
 def test_a_route_with_several_hosts_is_found_under_each() -> None:
-    table = table_of(Match(), Match(hosts=("a.test", "*.b.test", "::1")))
+    table = table_of(Match(), Match(hosts=("a.test", "*.b.test", "[::1]")))
 
     assert [chosen(table, host=host) for host in ("a.test", "x.b.test", "[::1]:80", "b.test")] == ["1", "1", "1", "0"]
 
@@ -261,6 +261,7 @@ def test_a_failed_condition_lets_the_next_route_have_the_request() -> None:
         (Match(path="/a", path_regex=re.compile("a")), "path: expected path or path_regex; got both"),
         (Match(hosts=("Shop.test",)), "hosts: expected a lower-case name without port"),
         (Match(hosts=("shop.test:80",)), "got 'shop.test:80'"),
+        (Match(hosts=("::1",)), "got '::1'"),
         (Match(hosts=("*",)), "or none for any host; got '*'"),
         (Match(hosts=("a.*.test",)), "got 'a.*.test'"),
         (Match(hosts=("*a.test",)), "got '*a.test'"),

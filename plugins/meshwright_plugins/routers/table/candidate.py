@@ -10,7 +10,7 @@ from urllib.parse import unquote
 from meshwright_plugins.routers.table.pattern import PathPattern, parse_path
 from meshwright_sdk import Request, Route
 
-_HOST = re.compile(r"(?:\*\.)?[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|[0-9a-f]*(?::[0-9a-f.]*){2,}")
+_HOST = re.compile(r"(?:\*\.)?[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\]")
 
 Rank = tuple[Any, ...]
 RANKS = (
