@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from meshwright.checked import CheckedConfig
 from meshwright.config.bind import Bind
@@ -24,6 +24,11 @@ class Held:
 
     bind: Bind
     socket: socket.socket
+
+    @property
+    def real(self) -> Bind:
+        """The address with its real port."""
+        return replace(self.bind, port=self.socket.getsockname()[1])
 
 
 class Ports:
@@ -64,13 +69,14 @@ class Ports:
 
     def close(self) -> None:
         """Let go of everything."""
-        _let_go(self._held, {})
-        self._held = {}
+        for held in (self._held, *self._prepared.values()):
+            _let_go(held, {})
+        self._held, self._prepared = {}, {}
 
     def _number(self, held: Mapping[str, Held]) -> None:
         """Tell the real ports, in place: whoever was given `numbers` sees them."""
         self.numbers.clear()
-        self.numbers.update({name: each.socket.getsockname()[1] for name, each in held.items()})
+        self.numbers.update({name: each.real.port for name, each in held.items()})
 
     def _hold(self, listener: ListenerConfig, held: dict[str, Held]) -> None:
         bind = listener.bind
@@ -83,7 +89,7 @@ class Ports:
 
     def _reserve(self, bind: Bind, held: Mapping[str, Held]) -> Held:
         ours = (*self._held.values(), *held.values())
-        if bind.port and not any(bind.overlaps(each.bind) for each in ours):
+        if bind.port and not any(bind.overlaps(each.real) for each in ours):
             # With SO_REUSEPORT a port that a stranger listens on can be had too, and half of the traffic with it.
             bind_socket(bind, reuse_port=False).close()
         return Held(bind=bind, socket=bind_socket(bind, reuse_port=True))
