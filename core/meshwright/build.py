@@ -133,7 +133,7 @@ class _Builder:
     def build(self, version: int) -> Snapshot:
         config = self.loaded.config
         self.store = self.plugin("store", config.store, ("store",), ("store",))
-        router = self.plugin("router", config.router, ("router",), ("router",), carried=False)
+        router = self.plugin("router", config.router, ("router", version), ("router",))
         services = {name: self.service(name, each) for name, each in config.services.items()}
         everywhere = self.filters(config.filters, ("filters",), None)
         own = [self.filters(each.filters, ("routes", n, "filters"), each.name) for n, each in enumerate(config.routes)]
