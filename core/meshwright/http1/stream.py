@@ -107,15 +107,17 @@ class BodyStream:
     def pipe(self, sink: Sink) -> None:
         """Pass everything to `sink` from now on, what is waiting first; returns at once."""
         self._demand()
+        self._sink = sink
+        if not self._ended:
+            self._flow.resume()  # first: what is written now may fill the sink, which then stops the origin
         if self._chunks:
             sink.write(self.buffered())
-        if self._error is not None:
-            sink.fail(self._error)
-        elif self._ended:
-            sink.end()
-        else:
-            self._sink = sink
-            self._flow.resume()
+        if self._ended and self._sink is sink:
+            self._sink = None
+            if self._error is not None:
+                sink.fail(self._error)
+            else:
+                sink.end()
 
     def unpipe(self) -> None:
         """Let go of the sink; what still comes is given up."""
@@ -157,7 +159,9 @@ class BodyStream:
 
     def close(self) -> None:
         """Give up the rest, without waiting."""
+        self._sink = None
         self._chunks.clear()
+        self._size = 0
         self._abandon()
 
     def _abandon(self) -> None:
