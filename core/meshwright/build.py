@@ -134,10 +134,11 @@ class _Builder:
         config = self.loaded.config
         self.store = self.plugin("store", config.store, ("store",), ("store",))
         router = self.plugin("router", config.router, ("router", version), ("router",))
-        services = {name: self.service(name, each) for name, each in config.services.items()}
+        built = {name: self.service(name, each) for name, each in config.services.items()}
         everywhere = self.filters(config.filters, ("filters",), None)
         own = [self.filters(each.filters, ("routes", n, "filters"), each.name) for n, each in enumerate(config.routes)]
         self.refuse_problems()
+        services = {name: service for name, service in built.items() if service is not None}
         routes = tuple(
             self.route(index, each, [*everywhere, *own[index]], services) for index, each in enumerate(config.routes)
         )
@@ -259,7 +260,7 @@ class _Builder:
         return AsgiService(name, config.app or "", base_dir=self.document.base_dir)
 
     def route(
-        self, index: int, config: RouteConfig, filters: list[FilterCall], services: Mapping[str, Upstream | None]
+        self, index: int, config: RouteConfig, filters: list[FilterCall], services: Mapping[str, Upstream]
     ) -> LiveRoute:
         name = config.name or ""
         counts = RouteCounts(self.resources.metrics, name)
@@ -267,11 +268,9 @@ class _Builder:
         return LiveRoute(name, config.match.compiled(), handle, index, counts)
 
 
-def _innermost(name: str, config: RouteConfig, services: Mapping[str, Upstream | None]) -> CallNext:
+def _innermost(name: str, config: RouteConfig, services: Mapping[str, Upstream]) -> CallNext:
     targets = [
-        Target(service=target.service, weight=target.weight, call=service.call)
-        for target in config.to
-        if (service := services[target.service]) is not None
+        Target(service=target.service, weight=target.weight, call=services[target.service].call) for target in config.to
     ]
     if not targets:
         return partial(_unanswered, name)

@@ -69,7 +69,8 @@ class Service:
             metrics.counter(name, f"{help} to endpoints.", partial(self._total, number), service=self.name)
 
     def _total(self, number: str) -> int:
-        return self._past[number] + sum(getattr(each.pool, number) for each in (*self.endpoints, *self._retired))
+        present: int = sum(getattr(each.pool, number) for each in (*self.endpoints, *self._retired))
+        return self._past[number] + present
 
     async def start(self) -> None:
         """Begin discovery; returns with its first list, or after FIRST_ANSWER_S without one."""

@@ -138,12 +138,12 @@ class UpstreamConnection(asyncio.Protocol):
             self._transport.write(head + b"\r\n")
 
     def _send_stream(self, head: bytes, body: Body) -> None:
-        chunked = body.length is None
-        framing = b"transfer-encoding: chunked\r\n\r\n" if chunked else b"content-length: %d\r\n\r\n" % body.length
+        length = body.length
+        framing = b"transfer-encoding: chunked\r\n\r\n" if length is None else b"content-length: %d\r\n\r\n" % length
         self._sent = False
         self._transport.write(head + framing)
         source = body.take()
-        sink = _RequestSink(self, chunked=chunked, length=body.length)
+        sink = _RequestSink(self, length)
         if isinstance(source, BodyStream):
             self._request_body = source
             source.pipe(sink)
@@ -410,9 +410,9 @@ class _RequestSink:
 
     __slots__ = ("_chunked", "_connection", "_left")
 
-    def __init__(self, connection: UpstreamConnection, *, chunked: bool, length: int | None) -> None:
+    def __init__(self, connection: UpstreamConnection, length: int | None) -> None:
         self._connection = connection
-        self._chunked = chunked
+        self._chunked = length is None
         self._left = length
 
     def write(self, data: bytes) -> None:
