@@ -66,6 +66,9 @@ def add_member(headers: Headers, name: bytes, member: bytes) -> None:
     Members compare without case; `name` and `member` are lower-case.
     """
     present = [value for field, value in headers.raw if field == name]
+    if not present:
+        headers.raw.append((name, member))
+        return
     joined = b", ".join(value for value in present if value)
     if member not in [each.strip(b" \t") for each in joined.lower().split(b",")]:
         headers.set_bytes(name, joined + b", " + member if joined else member)
