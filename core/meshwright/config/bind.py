@@ -12,6 +12,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 _FORM = re.compile(r"(?:\[(?P<ipv6>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9_.-]+)):(?P<port>[0-9]{1,5})")
+_UNIX = re.compile(r"unix:/[^\0\n]+")
 _EXPECTED = "an address such as 127.0.0.1:8080, [::1]:8080 or unix:/run/web.sock"
 _WILDCARDS = ("0.0.0.0", "::")  # noqa: S104
 
@@ -29,7 +30,7 @@ class Bind:
         """Read `host:port`, `[IPv6]:port` or `unix:/path`; raises ValueError with what was expected."""
         if isinstance(text, cls):
             return text
-        if isinstance(text, str) and text.startswith("unix:/"):
+        if isinstance(text, str) and _UNIX.fullmatch(text):
             return cls(path=text.removeprefix("unix:"))
         form = _FORM.fullmatch(text) if isinstance(text, str) else None
         if form is None or int(form["port"]) > 65535 or not _is_host(form):

@@ -11,7 +11,9 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from annotated_types import Ge, Gt, Interval, Le, Lt
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 
+from meshwright.config.document import leaves
 from meshwright.config.problems import KeyPath
 from meshwright_sdk import Secret
 
@@ -56,9 +58,23 @@ def keys_of(allowed: Iterable[Allowed]) -> list[str]:
     return [key for one in allowed for model in one.models for key in _fields(model)]
 
 
+def misread(model: type[BaseModel], data: Any) -> Iterator[ErrorDetails]:
+    """Yield an error for each true or false where only a number is allowed: Pydantic would read 1 or 0."""
+    for path, value in leaves(data):
+        if isinstance(value, bool):
+            types = {one.type for one in allowed_at(model, path)}
+            if types and types <= {int, float, type(None)}:
+                kind = "int_type" if int in types else "float_type"
+                yield {"type": kind, "loc": path, "msg": "a number is needed", "input": value}
+
+
 def is_secret(model: type[BaseModel], path: KeyPath) -> bool:
-    """Return whether the value at `path` may be a secret."""
-    return any(one.type is Secret for one in allowed_at(model, path))
+    """Return whether the value at `path` may be a secret, also one that stands where a list of them should."""
+    return any(_speaks_of_secrets(one.type) for one in allowed_at(model, path))
+
+
+def _speaks_of_secrets(annotation: Any) -> bool:
+    return annotation is Secret or any(map(_speaks_of_secrets, get_args(annotation)))
 
 
 def _below(allowed: Iterable[Allowed], part: str | int) -> Iterator[Allowed]:

@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 
 from meshwright.config.checks import cross_problems
 from meshwright.config.document import Document, read_document
+from meshwright.config.fields import misread
 from meshwright.config.model import GatewayConfig
 from meshwright.config.plugin_use import OptionsOf
 from meshwright.config.problems import KeyPath, Problem, config_error
@@ -105,25 +106,27 @@ def _checked(document: Document, options_of: OptionsOf | None) -> tuple[GatewayC
 
 def _modelled(document: Document, options_of: OptionsOf | None) -> tuple[GatewayConfig | None, Iterable[Problem]]:
     """Return the model of the document, or the problems that stand in its way."""
-    try:
-        return GatewayConfig.model_validate(document.data, context=options_of), ()
-    except ValidationError as error:
-        errors = error.errors(include_url=False)
-    texts = {path for path in _places(document, errors) if _became_no_text(document, path)}
-    if not texts:
-        return None, Scope(document, GatewayConfig).problems(errors)
-    # A reference without quotes gave a number where a text may be wanted: `${TOKEN}` may be all digits.
-    try:
-        return GatewayConfig.model_validate(document.with_texts(texts), context=options_of), ()
-    except ValidationError as error:
-        return None, Scope(document, GatewayConfig).problems(error.errors(include_url=False))
+    config, errors = _validated(document.data, options_of)
+    texts = {path for path in _places(errors) if _became_no_text(document, path)}
+    if texts:
+        # A reference without quotes gave a number where a text may be wanted: `${TOKEN}` may be all digits.
+        config, errors = _validated(document.with_texts(texts), options_of)
+    return config, Scope(document, GatewayConfig).problems(errors)
 
 
-def _places(document: Document, errors: Iterable[ErrorDetails], at: KeyPath = ()) -> Iterable[KeyPath]:
+def _validated(data: Any, options_of: OptionsOf | None) -> tuple[GatewayConfig | None, Sequence[ErrorDetails]]:
+    errors = list(misread(GatewayConfig, data))
+    try:
+        return GatewayConfig.model_validate(data, context=options_of), errors
+    except ValidationError as error:
+        return None, [*errors, *error.errors(include_url=False)]
+
+
+def _places(errors: Iterable[ErrorDetails], at: KeyPath = ()) -> Iterable[KeyPath]:
     for error in errors:
         path = (*at, *error["loc"])
         if error["type"] == PLUGIN_OPTIONS:
-            yield from _places(document, error["ctx"]["errors"], (*path, error["ctx"]["name"]))
+            yield from _places(error["ctx"]["errors"], (*path, error["ctx"]["name"]))
         yield path
 
 

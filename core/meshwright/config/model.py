@@ -157,7 +157,9 @@ class ServiceConfig(_Config):
     discovery: Annotated[PluginUse, OfKind("discovery")] | None = Field(None, description="What finds the endpoints.")
     app: ImportPath | None = Field(None, description="ASGI application, such as shop.api:app, run in the gateway.")
     balancer: Annotated[PluginUse, OfKind("balancer")] = Field(
-        PluginUse("weighted_round_robin"), description="What chooses an endpoint for each request."
+        PluginUse("weighted_round_robin"),
+        description="What chooses an endpoint for each request.",
+        json_schema_extra={"default": "weighted_round_robin"},
     )
     connect_timeout: PositiveDuration = Field(Duration("5s"), description="How long connecting may take.")
     response_timeout: PositiveDuration = Field(
@@ -178,10 +180,14 @@ class GatewayConfig(_Config):
     admin: AdminConfig = Field(AdminConfig(), description="The admin API.")
     plugins: tuple[Name, ...] = Field((), description="Plugins of your own: ./file.py or the name of a module.")
     store: Annotated[PluginUse, OfKind("store")] = Field(
-        PluginUse("memory"), description="Where filters keep what they share."
+        PluginUse("memory"),
+        description="Where filters keep what they share.",
+        json_schema_extra={"default": "memory"},
     )
     router: Annotated[PluginUse, OfKind("router")] = Field(
-        PluginUse("table"), description="What finds the route of a request."
+        PluginUse("table"),
+        description="What finds the route of a request.",
+        json_schema_extra={"default": "table"},
     )
     filters: tuple[FilterUse, ...] = Field((), description="Filters of every route, outermost first.")
     routes: tuple[RouteConfig, ...] = Field((), description="Which requests go where.")

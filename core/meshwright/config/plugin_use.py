@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaH
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
+from meshwright.config.fields import misread
 from meshwright.config.problems import did_you_mean, listed, quoted
 from meshwright.config.translate import PLUGIN_OPTIONS, PROBLEM
 from meshwright_sdk import ConfigError, NoOptions
@@ -123,15 +124,19 @@ def _parse(value: Any) -> tuple[str, Any]:
 
 
 def _options(model: type[BaseModel], name: str, options: Any) -> BaseModel:
+    given = {} if options is None else options
+    checked, errors = None, list(misread(model, given))
     try:
-        return model.model_validate({} if options is None else options)
+        checked = model.model_validate(given)
     except ValidationError as error:
-        errors = error.errors(include_url=False)
-        raise _error(PLUGIN_OPTIONS, "wrong options", name=name, model=model, errors=errors) from error
+        errors += error.errors(include_url=False)
     except Exception as error:
         # A validator may raise what Pydantic does not catch; its message may hold the value.
         got = f"{type(error).__name__} in a validator of {model.__module__}.{model.__qualname__}"
         raise _problem(f"options that the plugin {name} can check", got) from error
+    if checked is None or errors:
+        raise _error(PLUGIN_OPTIONS, "wrong options", name=name, model=model, errors=errors)
+    return checked
 
 
 def _dump(use: PluginUse, info: core_schema.SerializationInfo) -> dict[str, Any]:

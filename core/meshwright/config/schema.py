@@ -78,7 +78,7 @@ def _options(place: str, model: type[BaseModel] | None) -> tuple[Schema, Schema]
 def _with_references(schema: Schema) -> Schema:
     """Return the schema with references allowed, plugins of each kind referred to, and without what editors ignore."""
     if KIND_KEY in schema:
-        beside = {key: schema[key] for key in ("description", "default") if key in schema}
+        beside: Schema = {key: schema[key] for key in ("description", "default") if key in schema}
         return {"$ref": f"#/$defs/{schema[KIND_KEY]}", **beside}
     kept = {key: value for key, value in schema.items() if key not in _NOISE and not _is_no_default(key, value)}
     result = dict(_rewritten(kept))

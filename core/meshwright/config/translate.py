@@ -40,6 +40,8 @@ class Scope:
         own = []
         for error in errors[:MOST_ERRORS]:
             slip = self._slip(error)
+            if self._is_echo(slip):
+                continue
             if error["type"] == PLUGIN_OPTIONS:
                 context = error["ctx"]
                 inner = Scope(self.document, context["model"], (*slip.path, context["name"]))
@@ -49,6 +51,13 @@ class Scope:
         for problem in self._one_for_each_union(own):
             if not self.document.is_unresolved(problem.path):
                 yield problem
+
+    def _is_echo(self, slip: _Slip) -> bool:
+        """Return whether a list is found too short just because entries in it are wrong, which is told already."""
+        if slip.error["type"] != "too_short" or not self.document.holds(slip.path):
+            return False
+        value = self.document.value(slip.path)
+        return isinstance(value, list | dict) and len(value) >= slip.error["ctx"]["min_length"]
 
     def _slip(self, error: ErrorDetails) -> _Slip:
         """Place the error: parts of its location that the document does not hold name members of unions."""
