@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from pydantic import BaseModel, Field, field_validator, model_validator
+
+from meshwright.config import load, options_from
+from meshwright_sdk import Options, Secret
+from tests.core.config.samples import loaded
+
+
+def test_defaults_are_filled_in_and_nothing_is_left_open() -> None:
+    shown = loaded(
+        "routes: [{to: a, filters: [rate_limit: {rate: 5/s}]}]\nservices: {a: {endpoints: ['http://a']}}"
+    ).redacted()
+
+    assert shown["listeners"] == [{"name": "web", "bind": "127.0.0.1:8080"}]
+    assert shown["routes"][0]["name"] == "route-0"
+    assert shown["routes"][0]["filters"] == [{"rate_limit": {"rate": "5/s", "burst": 10, "key": "client"}}]
+    assert shown["services"]["a"]["connect_timeout"] == "5s"
+    assert shown["services"]["a"]["endpoints"][0]["url"] == "http://a"
+    assert json.loads(json.dumps(shown)) == shown
+
+
+def test_what_is_shown_can_be_read_again() -> None:
+    once = loaded("""
+        filters: [request_id, {respond: {json: {a: 1}}}]
+        routes: [{to: [{service: a}, b], match: {host: x.com, headers: {h: "1"}}}]
+        services: {a: {app: "a:b"}, b: {discovery: {consul: {service: b}}}}
+        """).redacted()
+
+    assert loaded(json.dumps(once)).redacted() == once
+
+
+def test_secrets_are_stars_and_references_are_shown_as_written(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("filesecret\n")
+    shown = loaded(
+        """
+        admin: {token: hunter2}
+        store: {redis: {url: "redis://user:hunter3@${REDIS}/0"}}
+        filters:
+          - jwt: {issuer: "${ISSUER:-there}", secret: "${file:key}"}
+          - jwt: {issuer: x, secret: "${NONE:-hunter4}"}
+          - rate_limit:
+              rate: ${RATE}
+              burst: ${BURST}
+        routes:
+          - match: {host: "${HOST}", methods: ["${METHOD}"]}
+            to: ${SERVICE}
+        services:
+          a: {endpoints: ["http://${REDIS}"]}
+        """,
+        tmp_path,
+        REDIS="redishost",
+        ISSUER="issuervalue",
+        RATE="7/s",
+        BURST="1234",
+        HOST="hostvalue",
+        METHOD="GET",
+        SERVICE="a",
+    ).redacted()
+
+    assert shown["admin"]["token"] == "***"
+    assert shown["store"] == {"redis": {"url": "redis://***@${REDIS}/0"}}
+    assert shown["filters"] == [
+        {"jwt": {"issuer": "${ISSUER:-there}", "secret": "${file:key}"}},
+        {"jwt": {"issuer": "x", "secret": "${NONE:-***}"}},
+        {"rate_limit": {"rate": "${RATE}", "burst": "${BURST}", "key": "client"}},
+    ]
+    assert shown["routes"][0]["match"]["host"] == "${HOST}"
+    assert shown["routes"][0]["match"]["methods"] == ["${METHOD}"]
+    assert shown["routes"][0]["to"] == "${SERVICE}"
+    assert shown["services"]["a"]["endpoints"][0] == "http://${REDIS}"
+    text = json.dumps(shown)
+    for hidden in ("hunter", "filesecret", "redishost", "issuervalue", "1234", "hostvalue"):
+        assert hidden not in text
+
+
+def test_a_literal_that_equals_a_referenced_value_stays_as_it_was_written() -> None:
+    shown = loaded(
+        "filters: [respond: {headers: {a: '${A}', b: '5s'}}]\nservices: {s: {app: 'a:b'}}", A="5s"
+    ).redacted()
+
+    assert shown["filters"][0]["respond"]["headers"] == {"a": "${A}", "b": "5s"}
+    assert shown["services"]["s"]["connect_timeout"] == "5s"
+
+
+class Made(Options):
+    """Puts its options together to what it shows."""
+
+    user: str
+    password: Secret = Field(description="x")
+    host: str
+    url: str = ""
+
+    @field_validator("host")
+    @classmethod
+    def _upper(cls, host: str) -> str:
+        return f"//{host}"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _join(cls, data: dict[str, str]) -> dict[str, str]:
+        return {**data, "url": f"http://{data['user']}:{data['password']}@{data['host']}/{data['password']}"}
+
+
+class Odd(Options):
+    """Holds what JSON has no form for."""
+
+    value: object = Field(default_factory=object)
+
+
+OPTIONS: dict[str, type[BaseModel]] = {"made": Made, "odd": Odd}
+
+
+def test_what_a_validator_puts_together_shows_nothing_either() -> None:
+    options_of = options_from({"filter": OPTIONS, "router": {"table": None}, "store": {"memory": None}})
+    text = "filters: [{made: {user: '${U}', password: hunter2, host: '${H}'}}, odd]"
+
+    shown = load(text, "g.yaml", environ={"U": "username", "H": "hostname"}, options_of=options_of).redacted()
+
+    assert shown["filters"][0] == {
+        "made": {"user": "${U}", "password": "***", "host": "${H}", "url": "http://***@${H}/***"}
+    }
+    assert shown["filters"][1] == {"odd": {"value": "<object>"}}
