@@ -172,7 +172,7 @@ class Listeners:
     def __init__(self, handle: Handle, *, reuse_port: bool = False, ports: Mapping[str, int] | None = None) -> None:
         self._handle = handle
         self._reuse_port = reuse_port
-        self._ports = ports or {}
+        self._ports = ports if ports is not None else {}
         self._running: dict[Listener, asyncio.Task[None]] = {}
         self._tasks = Tasks()
 
