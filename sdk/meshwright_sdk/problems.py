@@ -13,6 +13,8 @@ from meshwright_sdk.response import Response
 _FIELDS: RawHeaders = [(b"content-type", b"application/problem+json"), (b"cache-control", b"no-store")]
 _NOT_FROM_ERRORS = frozenset({*dict(_FIELDS), b"content-length", b"content-encoding", b"transfer-encoding"})
 _OWN_FAULTS = frozenset({"plugin", "configuration"})
+# Where RFC 9110 renamed a status later than Python 3.11, and one that only proxies use.
+_PHRASES = {413: "Content Too Large", 416: "Range Not Satisfiable", 422: "Unprocessable Content", 499: "Client Gone"}
 _KEY = "__meshwright_headers__"
 
 
@@ -52,6 +54,6 @@ def headers_of(error: BaseException) -> Headers:
 def _title(status: int) -> str:
     """Return the status code's own phrase, as `about:blank` asks for (RFC 9457, section 4.2.1)."""
     try:
-        return HTTPStatus(status).phrase
+        return _PHRASES.get(status) or HTTPStatus(status).phrase
     except ValueError:
-        return "Client Closed Request" if status == 499 else "Error"
+        return "Error"

@@ -75,9 +75,13 @@ def test_an_unknown_exception_is_internal() -> None:
 
 @pytest.mark.parametrize(
     ("error", "title"),
-    [(ClientGoneError(), "Client Closed Request"), (MeshwrightError(status=599), "Error")],
+    [
+        (ClientGoneError(), "Client Gone"),
+        (BodyTooLargeError(), "Content Too Large"),
+        (MeshwrightError(status=599), "Error"),
+    ],
 )
-def test_a_status_without_a_phrase_has_a_title(error: MeshwrightError, title: str) -> None:
+def test_every_status_has_a_title(error: MeshwrightError, title: str) -> None:
     assert content_of(error)["title"] == title
 
 
