@@ -57,7 +57,8 @@ class Commands(click.Group):
 
 def tell(error: Exception) -> None:
     """Write to stderr what went wrong: every problem of a configuration in a line of its own."""
-    from meshwright.frames import describe_failure
+    from traceback import extract_tb
+
     from meshwright_sdk import ConfigError, MeshwrightError
 
     if isinstance(error, ConfigError):
@@ -68,7 +69,9 @@ def tell(error: Exception) -> None:
     elif isinstance(error, MeshwrightError | OSError | ValueError | LookupError):
         _tell_line(str(error))
     else:
-        _tell_line(f"meshwright itself failed: {describe_failure(error)}; `meshwright --traceback …` shows all of it")
+        frame = extract_tb(error.__traceback__)[-1]
+        what = f"{type(error).__name__}: {error} ({frame.filename}:{frame.lineno})"
+        _tell_line(f"meshwright itself failed: {what}; see all of it with `meshwright --traceback`")
 
 
 def _tell_line(line: str) -> None:

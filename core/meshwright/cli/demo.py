@@ -14,12 +14,10 @@ import click
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
-    default=8080,
-    show_default=True,
-    help="Port of the gateway; 0 takes a free one.",
+    help="Port of the gateway; by default 8080, or a free one where that is taken; 0 is any free one.",
 )
 @click.pass_context
-def demo(ctx: click.Context, *, port: int) -> None:
+def demo(ctx: click.Context, *, port: int | None) -> None:
     """Run a small shop behind a gateway, and tell what to try with curl; Ctrl-C ends all of it.
 
     Starts an order, a payment (twice, weights 2 and 1) and a logistics service as processes on free ports, and a

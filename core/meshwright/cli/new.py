@@ -15,9 +15,8 @@ FILTER = Template('''\
 
 from __future__ import annotations
 
-from pydantic import Field
-
 from meshwright_sdk import CallNext, Filter, Options, Request, Response
+from pydantic import Field
 
 
 class ${class_name}Options(Options):
@@ -73,7 +72,12 @@ class PluginName(click.ParamType[str]):
         return text
 
 
-@click.group()
+@click.group(
+    epilog="""\b
+    Example:
+        meshwright new filter tenant_header
+    """
+)
 def new() -> None:
     """Write the files of a new plugin, ready to run."""
 

@@ -1,0 +1,82 @@
+"""`meshwright plugins`, and the table of options it shows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+
+from meshwright.options_table import option_rows
+from meshwright_sdk import Duration, Options, Size
+from tests.core.cli.conftest import Call
+
+STAMP = "from meshwright_sdk import filter\n@filter\nasync def stamp(request, call_next):\n    'Stamp it.'\n"
+
+
+def test_the_list_has_every_kind_with_names_and_summaries(call: Call) -> None:
+    result = call("plugins")
+
+    lines = result.stdout.splitlines()
+    assert result.exit_code == 0
+    assert [line for line in lines if line and not line.startswith(" ")] == [
+        *("Filters", "Routers", "Balancers", "Discovery", "Stores", "Configuration sources"),
+    ]
+    assert any(line.startswith("  request_id ") and "Give each request an id" in line for line in lines)
+
+
+def test_plugins_of_a_file_are_listed_with_where_they_come_from(call: Call, gateway: Path, folder: Path) -> None:
+    (folder / "filters.py").write_text(STAMP, "utf-8")
+    gateway.write_text("plugins: [./filters.py]\nroutes: wrong\n", "utf-8")
+
+    lines = call("plugins", "--file", "gateway.yaml").stdout.splitlines()
+
+    assert any(line.split() == ["stamp", "Stamp", "it.", "(./filters.py)"] for line in lines)
+
+
+def test_one_plugin_is_told_with_its_options(call: Call) -> None:
+    result = call("plugins", "request_id")
+
+    assert result.stdout.startswith("filter request_id  (built in)\n  Give each request an id")
+    assert "    header: text, default x-request-id\n        The header that carries the id" in result.stdout
+
+
+def test_a_plugin_without_options_says_so(call: Call) -> None:
+    assert call("plugins", "round_robin").stdout.endswith("  It takes no options.\n")
+
+
+def test_an_unknown_name_is_wrong_usage_with_a_suggestion(call: Call) -> None:
+    result = call("plugins", "hedders")
+
+    assert result.exit_code == 2
+    assert "there is no plugin 'hedders', did you mean \"headers\"?" in result.stderr
+
+
+class Inner(Options):
+    pattern: str = Field(description="What is looked for.", examples=["^a"])
+
+
+class Outer(Options):
+    wait: Duration = Field(Duration("1.5s"), description="How long.")
+    most: Size | None = Field(None, description="How much.")
+    tries: int = Field(3, ge=1, le=9, description="How often.")
+    names: tuple[str, ...] = Field(("a",), description="Which.")
+    regex: Inner | None = Field(None, description="By pattern.")
+    rules: list[Inner] = Field([], description="By patterns.")
+    by_name: dict[str, Inner] = Field({}, description="By name.")
+
+
+def test_the_table_has_words_for_types_defaults_as_written_and_paths_of_inner_options() -> None:
+    rows = {row.name: (row.type, row.default, row.example) for row in option_rows(Outer)}
+
+    assert rows == {
+        "wait": ("duration", "1.5s", "250ms"),
+        "most": ("size", "", "512B"),
+        "tries": ("whole number from 1 to 9", "3", ""),
+        "names": ("list of text", '["a"]', ""),
+        "regex": ("mapping", "", ""),
+        "regex.pattern": ("text", "required", "^a"),
+        "rules": ("list of mapping", "[]", ""),
+        "rules[].pattern": ("text", "required", "^a"),
+        "by_name": ("mapping of mapping", "{}", ""),
+        "by_name.NAME.pattern": ("text", "required", "^a"),
+    }
