@@ -19,7 +19,10 @@ class BadTargetError(DownstreamError):
     code = "bad_target"
 
 
-@lru_cache(maxsize=4096)
+_REMEMBERED_BYTES = 256
+"""Longer paths are normalised each time: what is remembered of strangers must not add up."""
+
+
 def normalise_path(raw: bytes) -> str:
     """Return the path of an origin-form target, percent-encoded, in its one normal form (RFC 3986, section 6.2.2).
 
@@ -27,10 +30,18 @@ def normalise_path(raw: bytes) -> str:
     that need it are encoded, dot segments are resolved. Raises BadTargetError for a broken or a NUL escape, and
     for a path that does not start with a slash or would leave the root.
     """
+    return known_path(raw) if len(raw) <= _REMEMBERED_BYTES else _normalise(raw)
+
+
+def _normalise(raw: bytes) -> str:
     if not raw.startswith(b"/"):
         raise BadTargetError(f"path: expected it to start with a slash; got {raw[:40]!r}")
     path = _quote(_ENCODED.sub(_escape, raw))
     return _resolve_dots(path) if "/." in path else path
+
+
+known_path = lru_cache(maxsize=4096)(_normalise)
+"""`normalise_path` for short paths, which come again."""
 
 
 def split_target(raw: bytes) -> tuple[bytes, bytes]:

@@ -24,7 +24,11 @@ _KNOWN_OPTIONS = frozenset((b"close",))
 _DIGITS = re.compile(rb"[0-9]{1,18}")
 _HOST = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::([0-9]{0,5}))?")
 
-FIELDS_STARTING_BODY = (b"content-length", b"transfer-encoding")
+MAX_HOST_BYTES = 261
+"""A name of 255 bytes and a port (RFC 1035, section 2.3.4)."""
+
+_REMEMBERED_BYTES = 64
+"""Longer values are read each time: what is remembered of strangers must not add up."""
 
 
 class Head:
@@ -84,13 +88,16 @@ def _coding(error: type[MeshwrightError]) -> int:
 
 def _read_connection(head: Head, value: bytes, error: type[MeshwrightError]) -> None:
     head.ends_here = True
-    head.options = head.options | _words(value) if head.options else _words(value)
+    words = _known_words(value) if len(value) <= _REMEMBERED_BYTES else _words(value)
+    head.options = head.options | words if head.options else words
 
 
-@lru_cache(maxsize=256)
 def _words(value: bytes) -> frozenset[bytes]:
     """Return the lower-case words of a comma-separated list."""
     return frozenset(word for part in value.split(b",") if (word := part.strip(b" \t").lower()))
+
+
+_known_words = lru_cache(maxsize=256)(_words)
 
 
 def _read_host(head: Head, value: bytes, error: type[MeshwrightError]) -> None:
@@ -105,9 +112,12 @@ def _read_upgrade(head: Head, value: bytes, error: type[MeshwrightError]) -> Non
 
 
 def _read_expect(head: Head, value: bytes, error: type[MeshwrightError]) -> None:
+    head.ends_here = True
+    if not issubclass(error, DownstreamError):
+        return  # in a response it means nothing
     if value.lower() != b"100-continue":
         raise error(f"expect: expected 100-continue; got {value[:40]!r}", status=417)
-    head.expects_continue = head.ends_here = True
+    head.expects_continue = True
 
 
 def _drop(head: Head, value: bytes, error: type[MeshwrightError]) -> None:
@@ -128,7 +138,7 @@ _READERS = {
 @lru_cache(maxsize=4096)
 def host_name(value: bytes) -> str:
     """Return the lower-case name of a Host field's value, without port; raises DownstreamError (RFC 9110, 7.2)."""
-    match = _HOST.fullmatch(value)
+    match = _HOST.fullmatch(value) if len(value) <= MAX_HOST_BYTES else None
     if match is None or (match.group(2) and int(match.group(2)) > 65535):
         raise DownstreamError(f"host: expected a name and maybe a port; got {value[:80]!r}")
     return match.group(1).decode("ascii").lower()
