@@ -119,6 +119,8 @@ class Control:
         The files it speaks of may have changed unseen. Never raises for a configuration that is wrong.
         """
         async with self._lock:
+            if self.draining:
+                return self._reject(next(self._numbers), ("the gateway is stopping",))
             try:
                 document = await self._source.read()
             except (OSError, MeshwrightError) as error:

@@ -72,8 +72,8 @@ def address_of(bound: socket.socket) -> str:
     return f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}"
 
 
-class _Server(uvicorn.Server):
-    """uvicorn's server for one listener; signals belong to the process, not to it."""
+class Server(uvicorn.Server):
+    """uvicorn's server for one address; signals belong to the process, not to it."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -104,7 +104,7 @@ class Listener:
                 "ssl_certfile": str(base_dir / config.tls.certificate),
                 "ssl_keyfile": str(base_dir / config.tls.key),
             }
-        self._server = _Server(
+        self._server = Server(
             uvicorn.Config(
                 _not_asgi,
                 http=cast("type[asyncio.Protocol]", partial(HttpServerProtocol, handle)),
@@ -118,6 +118,10 @@ class Listener:
             )
         )
         self._server.config.load()
+
+    def open(self) -> None:
+        """Let clients connect; they are answered as soon as `serve` runs."""
+        self._socket.listen(BACKLOG)
 
     async def serve(self) -> None:
         """Take connections until `close`."""
@@ -224,6 +228,7 @@ class Listeners:
         """Serve the prepared listeners; those that are no longer among them drain."""
         for listener in prepared:
             if listener not in self._running:
+                listener.open()
                 self._running[listener] = self._tasks.spawn(listener.serve(), name=f"listener {listener.bound.name}")
         for listener in [each for each in self._running if each not in prepared]:
             self._tasks.spawn(self._drain(listener, grace_s), name=f"drain of listener {listener.bound.name}")

@@ -42,7 +42,7 @@ class LineFormatter(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
         """Return the record without its traceback, in one line."""
-        return super().formatMessage(record).replace("\r", "\\r").replace("\n", "\\n")
+        return super().formatMessage(record).rstrip().replace("\r", "\\r").replace("\n", "\\n")
 
     def formatException(self, ei: logging._SysExcInfoType) -> str:  # noqa: N802
         """Return the traceback, each of its lines indented."""

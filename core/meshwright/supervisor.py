@@ -75,6 +75,7 @@ class Supervisor:
                 return 0
             await self._stop.wait()
             self._control.draining = True
+            await self._tasks.close()
             logger.info("draining: no new connections, %g s for running requests", grace_s)
             return 0 if await _unless(self._at_once, self._crew.stop(grace_s)) else AT_ONCE
         finally:

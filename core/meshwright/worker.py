@@ -115,8 +115,9 @@ class LocalWorker:
 
     def _tell(self, hook: str) -> None:
         """Call a lifecycle hook of every plugin; what one raises is its own concern."""
-        assert self._gateway.snapshot is not None
+        snapshot = self._gateway.snapshot
         try:
-            getattr(self._gateway.snapshot.registry.hook, hook)()
+            if snapshot is not None:
+                getattr(snapshot.registry.hook, hook)()
         except Exception:
             logger.exception("the hook %s of a plugin raised", hook)

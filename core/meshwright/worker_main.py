@@ -70,13 +70,17 @@ class WorkerProcess:
         await asyncio.shield(self._stopping)
 
 
+async def _work(name: str, end: socket.socket) -> None:
+    await WorkerProcess(name).run(end)
+
+
 def main(descriptor: int, name: str, log_level: str) -> None:
     """Run the worker `name` on an inherited socket."""
     configure_logging(log_level, worker=name)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     end = socket.socket(fileno=descriptor)
     with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
-        runner.run(WorkerProcess(name).run(end))
+        runner.run(_work(name, end))
 
 
 if __name__ == "__main__":

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import uvicorn
@@ -15,20 +13,11 @@ from meshwright.admin.app import admin_app
 from meshwright.checked import CheckedConfig
 from meshwright.config import Bind, Problem, config_error
 from meshwright.control import Control
-from meshwright.listeners import address_of, bind_socket
+from meshwright.listeners import Server, address_of, bind_socket
 from meshwright_sdk import Tasks
 
 GRACE_S = 2
 MOST_CONNECTIONS = 256
-
-
-class _Server(uvicorn.Server):
-    """uvicorn's server for one address; signals belong to the process, not to it."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave the signals alone."""
-        yield
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +35,7 @@ class Admin:
         self._control = control
         self._app: ASGIApp | None = None
         self._bind: Bind | None = None
-        self._server: _Server | None = None
+        self._server: Server | None = None
         self._prepared: dict[int, _Prepared] = {}
         self._serving: set[asyncio.Task[None]] = set()
         self._tasks = Tasks()
@@ -86,9 +75,9 @@ class Admin:
             await asyncio.wait(self._serving, timeout=GRACE_S + 1)
         await self._tasks.close()
 
-    def _serve(self, bound: socket.socket) -> _Server:
+    def _serve(self, bound: socket.socket) -> Server:
         self.address = address_of(bound)
-        server = _Server(
+        server = Server(
             uvicorn.Config(
                 self,
                 ws="none",
