@@ -136,7 +136,7 @@ class _Builder:
         router = self.plugin("router", config.router, ("router", version), ("router",))
         built = {name: self.service(name, each) for name, each in config.services.items()}
         everywhere = self.filters(config.filters, ("filters",), None)
-        own = [self.filters(each.filters, ("routes", n, "filters"), each.name) for n, each in enumerate(config.routes)]
+        own = [self.filters(each.filters, ("routes", n, "filters"), each) for n, each in enumerate(config.routes)]
         self.refuse_problems()
         services = {name: service for name, service in built.items() if service is not None}
         routes = tuple(
@@ -177,10 +177,13 @@ class _Builder:
         self.new.append(part)
         return value
 
-    def context(self, path: Path, tasks: Tasks, *, route: str | None = None, service: str | None = None) -> Context:
+    def context(
+        self, path: Path, tasks: Tasks, *, route: RouteConfig | None = None, service: str | None = None
+    ) -> Context:
         return Context(
             place=format_path(path),
-            route=route,
+            route=route.name if route else None,
+            match=route.match.compiled() if route else None,
             service=service,
             base_dir=self.document.base_dir,
             clock=self.resources.clock,
@@ -191,7 +194,7 @@ class _Builder:
             call=self.resources.call,
         )
 
-    def plugin(self, kind: Kind, use: PluginUse, key: Hashable, path: Path, route: str | None = None) -> Any:
+    def plugin(self, kind: Kind, use: PluginUse, key: Hashable, path: Path, route: RouteConfig | None = None) -> Any:
         """Return one use of a plugin; what its constructor refuses is noted, and None returned."""
         place = (*path, use.name)
 
@@ -209,12 +212,12 @@ class _Builder:
         except ConfigError as error:
             self.problems.extend(problem for problem in error.problems if isinstance(problem, Problem))
 
-    def filters(self, uses: Iterable[PluginUse], path: Path, route: str | None) -> list[FilterCall]:
+    def filters(self, uses: Iterable[PluginUse], path: Path, route: RouteConfig | None) -> list[FilterCall]:
         built = []
         seen: dict[str, int] = {}
         for index, use in enumerate(uses):
             nth = seen[use.name] = seen.get(use.name, -1) + 1
-            key = ("filter", route, use.name, nth)
+            key = ("filter", route and route.name, use.name, nth)
             built.append(self.plugin("filter", use, key, (*path, index), route=route))
         return built
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema, core_schema
+from pydantic_core import CoreSchema, PydanticKnownError, core_schema
 
 from meshwright_sdk.headers import encode_name
 
@@ -71,8 +71,6 @@ class Template:
 
     def __init__(self, text: str | Template) -> None:
         self.text: str = text.text if isinstance(text, Template) else text
-        if not isinstance(self.text, str):
-            raise ValueError(f"expected text; got {text!r}")
         self.params: frozenset[str] = frozenset()
         pieces = list(self._pieces(self.text))
         self._getters = tuple(piece for piece in pieces if not isinstance(piece, str))
@@ -138,7 +136,12 @@ class Template:
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """Validate by the constructor; write it as its text."""
-        make: Callable[[Any], Any] = cls
+
+        def make(value: Any) -> Any:
+            if not isinstance(value, str | Template):
+                raise PydanticKnownError("string_type")
+            return cls(value)
+
         return core_schema.no_info_plain_validator_function(
             make, serialization=core_schema.to_string_ser_schema(when_used="json")
         )

@@ -5,11 +5,19 @@ from __future__ import annotations
 import json
 from typing import Annotated, Self
 
-from pydantic import ConfigDict, Field, JsonValue, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, JsonValue, model_validator
 
 from meshwright_sdk import Body, CallNext, Context, Filter, HeaderFields, Headers, Options, Request, Response
 
 _WITHOUT_BODY = frozenset((204, 205, 304))
+
+
+def _finite(value: JsonValue) -> JsonValue:
+    try:
+        json.dumps(value, allow_nan=False)
+    except ValueError:
+        raise ValueError("expected numbers that JSON has; got one that is infinite or none") from None
+    return value
 
 
 class RespondOptions(Options):
@@ -20,7 +28,9 @@ class RespondOptions(Options):
     status: Annotated[int, Field(strict=True, ge=200, le=599)] = Field(200, description="The status, 200 to 599.")
     headers: HeaderFields = Field({}, description="Headers of the answer; a content-type here replaces the usual one.")
     text: str | None = Field(None, description="The content as text, sent as text/plain in UTF-8.")
-    json_: JsonValue = Field(None, alias="json", description="The content as JSON, written as YAML.")
+    json_: Annotated[JsonValue, AfterValidator(_finite)] = Field(
+        None, alias="json", description="The content as JSON, written as YAML."
+    )
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -56,7 +66,7 @@ class Respond(Filter[RespondOptions]):
 
 def _content(options: RespondOptions) -> tuple[str, bytes]:
     if "json_" in options.model_fields_set:
-        return "application/json", json.dumps(options.json_, separators=(",", ":"), allow_nan=False).encode()
+        return "application/json", json.dumps(options.json_, separators=(",", ":")).encode()
     if options.text is not None:
         return "text/plain; charset=utf-8", options.text.encode()
     return "", b""

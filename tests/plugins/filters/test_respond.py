@@ -73,7 +73,7 @@ def test_wrong_options_are_refused(options: dict[str, Any], message: str) -> Non
 
 
 def test_a_number_that_json_does_not_have_is_refused() -> None:
-    with pytest.raises(ValueError, match="JSON"):
+    with pytest.raises(ValidationError, match="numbers that JSON has"):
         build(Respond, json={"x": math.nan})
 
 
