@@ -1,4 +1,4 @@
-"""The one normalisation of request targets: router, filters and upstream all see its result; no routing goes in here."""
+"""The one normalisation of request targets: router, filters and upstream see its result; no routing goes in here."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ def normalise_path(raw: bytes) -> str:
     """Return the path of an origin-form target, percent-encoded, in its one normal form (RFC 3986, section 6.2.2).
 
     Unreserved characters are decoded, other escapes keep capital digits (so `%2F` stays apart from `/`), bytes
-    that need it are encoded, dot segments are resolved. Raises BadTargetError for a broken or a NUL escape, and
+    that need it are encoded, dot segments are resolved. Raises BadTargetError for a broken escape, a NUL, and
     for a path that does not start with a slash or would leave the root.
     """
     return known_path(raw) if len(raw) <= _REMEMBERED_BYTES else _normalise(raw)
 
 
 def _normalise(raw: bytes) -> str:
-    if not raw.startswith(b"/"):
-        raise BadTargetError(f"path: expected it to start with a slash; got {raw[:40]!r}")
+    if not raw.startswith(b"/") or b"\0" in raw:
+        raise BadTargetError(f"path: expected it to start with a slash and to hold no NUL; got {raw[:40]!r}")
     path = _quote(_ENCODED.sub(_escape, raw))
     return _resolve_dots(path) if "/." in path else path
 
