@@ -42,6 +42,10 @@ class Asgi(Filter[AsgiOptions]):
     option is no plain value. What it changes in the scope (method, path, query, headers, scheme, client) is
     changed in the request, and Starlette's `request.state` is the request's. An Upgrade request passes as the
     GET that it is; its 101 is shown without a body.
+
+    Example:
+        filters:
+          - asgi: {middleware: "starlette.middleware.gzip:GZipMiddleware", options: {minimum_size: 500}}
     """
 
     def __init__(self, options: AsgiOptions, context: Context) -> None:
