@@ -116,6 +116,8 @@ class Cors(Filter[CorsOptions]):
     them. An origin that is not allowed gets none of them, so its browser refuses; the request itself passes, since
     this protects the browser's user and is no access control. What the upstream says about CORS is replaced.
 
+    A preflight must match the route to get here: where the route names its methods, name OPTIONS too.
+
     Example:
         filters:
           - cors:
