@@ -31,13 +31,16 @@ from meshwright_sdk.metrics import Metrics
 from meshwright_sdk.plugin import CallService, Context, Options
 from meshwright_sdk.request import Request
 from meshwright_sdk.response import Response
-from meshwright_sdk.routing import AnyRouter
+from meshwright_sdk.routing import AnyRouter, Match
 from meshwright_sdk.sources import ConfigDocument
 from meshwright_sdk.store import AnyStore
 from meshwright_sdk.tasks import Tasks
 
 START_TIMEOUT_S = 30.0
 """How long the parts of a new snapshot may take to start, all of them together."""
+
+NO_ROUTE = "(none)"
+"""The name, in metrics and logs, of what takes the requests that no route takes."""
 
 T = TypeVar("T")
 Path = tuple[str | int, ...]
@@ -149,6 +152,7 @@ class _Builder:
             registry=self.registry,
             router=router,
             routes=routes,
+            unrouted=self.unrouted(everywhere),
             services=services,
             parts=tuple(self.parts.values()),
         )
@@ -262,6 +266,10 @@ class _Builder:
 
         return AsgiService(name, config.app or "", base_dir=self.document.base_dir)
 
+    def unrouted(self, filters: list[FilterCall]) -> LiveRoute:
+        counts = RouteCounts(self.resources.metrics, NO_ROUTE)
+        return LiveRoute(NO_ROUTE, Match(), compose(filters, _refuse), -1, counts)
+
     def route(
         self, index: int, config: RouteConfig, filters: list[FilterCall], services: Mapping[str, Upstream]
     ) -> LiveRoute:
@@ -269,6 +277,10 @@ class _Builder:
         counts = RouteCounts(self.resources.metrics, name)
         handle = compose(filters, _innermost(name, config, services))
         return LiveRoute(name, config.match.compiled(), handle, index, counts)
+
+
+async def _refuse(request: Request) -> Response:
+    raise NoRouteError(f"no route matches {request.method} {request.host}{request.path}")
 
 
 def _innermost(name: str, config: RouteConfig, services: Mapping[str, Upstream]) -> CallNext:

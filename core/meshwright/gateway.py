@@ -10,9 +10,9 @@ from meshwright.build import Resources, build_snapshot
 from meshwright.frames import describe_failure
 from meshwright.parts import hold, release
 from meshwright.snapshot import Snapshot
-from meshwright.traffic import RouteCounts, Visit
+from meshwright.traffic import Visit
 from meshwright_sdk.clock import SystemClock
-from meshwright_sdk.errors import MeshwrightError, NoEndpointsError, NoRouteError
+from meshwright_sdk.errors import MeshwrightError, NoEndpointsError
 from meshwright_sdk.metrics import Metrics
 from meshwright_sdk.problems import problem
 from meshwright_sdk.request import Request
@@ -22,10 +22,6 @@ from meshwright_sdk.tasks import Tasks
 
 logger = logging.getLogger("meshwright.gateway")
 
-NO_ROUTE = "(none)"
-"""The route's name in the metrics of requests that match none."""
-
-
 class Gateway:
     """Routes requests and runs their chains; swaps one snapshot for the next between two requests."""
 
@@ -33,7 +29,6 @@ class Gateway:
         self.metrics = metrics or Metrics()
         self.snapshot: Snapshot | None = None
         self._tasks = Tasks()
-        self._unrouted = RouteCounts(self.metrics, NO_ROUTE)
 
     async def prepare(self, document: ConfigDocument, version: int) -> Snapshot:
         """Build the snapshot of `document` beside the current one, which is not touched.
@@ -77,9 +72,10 @@ class Gateway:
         """
         snapshot = self.snapshot
         assert snapshot is not None
-        route = snapshot.router.match(request)
-        if route is None:
-            return self._refuse(request, snapshot)
+        try:
+            route = snapshot.router.match(request) or snapshot.unrouted
+        except Exception as error:
+            return _unroutable(error, request, snapshot)
         request.route = route
         visit = Visit(route.counts, snapshot.users)  # type: ignore[attr-defined]
         try:
@@ -104,14 +100,6 @@ class Gateway:
         if any(not answer.closed for answer in request.answers or () if answer is not kept):
             self._tasks.spawn(_close_answers(request, None), name="close of dropped responses")
 
-    def _refuse(self, request: Request, snapshot: Snapshot) -> Response:
-        visit = Visit(self._unrouted, snapshot.users)
-        error = NoRouteError(f"no route matches {request.method} {request.host}{request.path}")
-        response = problem(error, request)
-        visit.status = response.status
-        response.on_close(visit)
-        return response
-
 
 def answer_to(error: Exception, request: Request) -> Response:
     """Return the problem document for what a chain raised; a mistake in a filter is logged with its author's frames."""
@@ -119,6 +107,14 @@ def answer_to(error: Exception, request: Request) -> Response:
         route = request.route.name if request.route is not None else ""
         logger.error("request %s on route %s: a plugin failed: %s", request.id or "-", route, describe_failure(error))
     return problem(error, request)
+
+
+def _unroutable(error: Exception, request: Request, snapshot: Snapshot) -> Response:
+    visit = Visit(snapshot.unrouted.counts, snapshot.users)
+    response = answer_to(error, request)
+    visit.status = response.status
+    response.on_close(visit)
+    return response
 
 
 async def _close_answers(request: Request, error: BaseException | None) -> None:

@@ -37,13 +37,17 @@ class Upstream(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """One version of the configuration with all it needs; it never changes, only its parts' own state does."""
+    """One version of the configuration with all it needs; it never changes, only its parts' own state does.
+
+    `unrouted` takes the requests that no route takes, so that the filters of every route see them too.
+    """
 
     version: int
     config: LoadedConfig
     registry: Registry
     router: AnyRouter
     routes: tuple[LiveRoute, ...]
+    unrouted: LiveRoute
     services: Mapping[str, Upstream]
     parts: tuple[Part, ...]
     users: Users = field(default_factory=Users)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qsl
 
 from meshwright_sdk.body import Body
+from meshwright_sdk.errors import DownstreamError
 from meshwright_sdk.headers import Headers
 
 if TYPE_CHECKING:
@@ -106,9 +107,15 @@ class Request:
 
     @property
     def query_params(self) -> dict[str, str]:
-        """The decoded query, the last of equal names; parsed on first use and after `query` changed."""
+        """The decoded query, the last of equal names; parsed on first use and after `query` changed.
+
+        Raises DownstreamError for more than 1000 parameters.
+        """
         if self._query_params is None or self._query_params[0] != self.query:
-            pairs = parse_qsl(self.query, keep_blank_values=True, max_num_fields=1000)
+            try:
+                pairs = parse_qsl(self.query, keep_blank_values=True, max_num_fields=1000)
+            except ValueError:
+                raise DownstreamError("query: expected at most 1000 parameters; got more") from None
             self._query_params = (self.query, dict(pairs))
         return self._query_params[1]
 
