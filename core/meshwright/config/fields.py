@@ -55,7 +55,7 @@ def allowed_at(model: type[BaseModel], path: KeyPath) -> list[Allowed]:
 
 def keys_of(allowed: Iterable[Allowed]) -> list[str]:
     """Return the keys that the models among the types have, as they are written in YAML."""
-    return [key for one in allowed for model in one.models for key in _fields(model)]
+    return list(dict.fromkeys(key for one in allowed for model in one.models for key in _fields(model)))
 
 
 def misread(model: type[BaseModel], data: Any) -> Iterator[ErrorDetails]:

@@ -53,6 +53,13 @@ def test_a_reference_that_fails_is_one_problem_and_not_two() -> None:
     ]
 
 
+def test_a_service_that_a_failed_reference_names_is_not_missed_as_well() -> None:
+    found = problems("routes: [{to: '${A}'}]\nservices: {a: {app: 'a:b'}}")
+
+    assert len(found) == 1
+    assert "expected the environment variable A" in found[0]
+
+
 def test_plain_references_become_numbers_where_numbers_are_wanted() -> None:
     config = loaded("filters:\n  - rate_limit:\n      rate: ${R}\n      burst: ${B}", R="5/s", B="7").config
 

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import jsonschema
 import pytest
 from jsonschema import Draft202012Validator
+from pydantic import Field
 
 from meshwright.config import read_document
 from meshwright.config.schema import json_schema
+from meshwright_sdk import Options
 from tests.core.config.samples import OPTIONS, SHOP, Fallback, problems
 
 SCHEMA = json_schema(OPTIONS)
@@ -115,6 +117,26 @@ def test_models_of_two_plugins_with_one_name_do_not_meet() -> None:
     definitions = json_schema({"filter": {"a": Fallback, "b": Respond}})["$defs"]
 
     assert {"filter.a.Respond", "filter.b.Respond"} <= set(definitions)
+
+
+class Cat(Options):
+    kind: Literal["cat"]
+    lives: int
+
+
+class Dog(Options):
+    kind: Literal["dog"]
+    lives: int
+
+
+class Pets(Options):
+    pet: Cat | Dog = Field(discriminator="kind")
+
+
+def test_a_reference_may_decide_which_member_of_a_union_it_is() -> None:
+    schema = json_schema({"filter": {"pets": Pets}})
+
+    jsonschema.validate({"filters": [{"pets": {"pet": {"kind": "${A}", "lives": 9}}}]}, schema)
 
 
 def references(schema: Any) -> set[str]:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Annotated, Literal
+
 import pytest
 from pydantic import BaseModel, Field
 
@@ -208,4 +210,27 @@ def test_a_union_of_models_tells_of_the_member_that_was_meant() -> None:
 
     assert [str(problem) for problem in caught.value.problems] == [
         'g.yaml:1: filters[0].either.side.left: expected a whole number; got "x"'
+    ]
+
+
+def test_a_union_that_is_told_apart_by_a_key_says_which_keys_there_are() -> None:
+    class Cat(Options):
+        kind: Literal["cat"]
+        lives: int
+
+    class Dog(Options):
+        kind: Literal["dog"]
+
+    class Pets(Options):
+        pets: tuple[Annotated[Cat | Dog, Field(discriminator="kind")], ...]
+
+    options_of = options_from({"filter": {"pets": Pets}, "router": {"table": None}, "store": {"memory": None}})
+    with pytest.raises(ConfigError) as caught:
+        load("filters: [pets: {pets: [{kind: cow}, {kind: cat, live: 9}, {}]}]", "g", environ={}, options_of=options_of)
+
+    assert [str(problem).removeprefix("g:1: filters[0].pets.") for problem in caught.value.problems] == [
+        "pets[0]: expected one of cat, dog in kind; got a mapping",
+        "pets[2]: expected a value that says its kind in kind; got an empty mapping",
+        "pets[1].lives: expected a value, as this key is required; got nothing",
+        'pets[1].live: expected one of the keys kind or lives; got an unknown key (did you mean "lives"?)',
     ]
