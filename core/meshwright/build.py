@@ -12,7 +12,7 @@ from random import Random
 from typing import Any, TypeVar
 
 from meshwright.chain import compose
-from meshwright.config import Document, LoadedConfig, plugin_entries, read_document, validate
+from meshwright.config import Document, LoadedConfig, plugin_entries, problems_beside_plugins, read_document, validate
 from meshwright.config.model import RouteConfig, ServiceConfig
 from meshwright.config.plugin_use import Kind, PluginUse
 from meshwright.config.problems import Problem, config_error, format_path
@@ -67,10 +67,9 @@ def read(document: ConfigDocument) -> tuple[LoadedConfig, Registry]:
 
 
 def _located_in(text: Document, error: ConfigError) -> ConfigError:
-    problems = (each for each in error.problems if isinstance(each, Problem))
-    return config_error(
-        [*text.problems, *(replace(each, file=text.file, line=text.line_of(each.path)) for each in problems)]
-    )
+    found = (each for each in error.problems if isinstance(each, Problem))
+    located = (replace(each, file=text.file, line=text.line_of(each.path)) for each in found)
+    return config_error([*problems_beside_plugins(text), *located])
 
 
 async def build_snapshot(
