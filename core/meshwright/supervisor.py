@@ -47,7 +47,7 @@ def file_source(file: Path) -> AnyConfigSource:
     registry = Registry.load()
     model = registry.options_of("config_source", "file")
     assert model is not None
-    options = model.model_validate({"path": str(file.absolute())})
+    options = model.model_validate({"path": str(file)})
     source: AnyConfigSource = registry.build("config_source", "file", options, Context(place="config_source"))
     return source
 
