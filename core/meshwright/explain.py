@@ -17,7 +17,7 @@ from meshwright.snapshot import Snapshot
 from meshwright.split import Split, Target
 from meshwright_sdk import Body, Context, DownstreamError, Endpoint, Headers, Options, Request, Response
 
-_METHOD = re.compile(r"[A-Za-z-]+")
+_METHOD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _URL = re.compile(r"(?:(?P<scheme>https?)://(?P<authority>[^/?#]+))?(?P<target>(?:[/?].*)?)", re.IGNORECASE)
 
 

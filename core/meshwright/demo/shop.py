@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from string import Template
 from tempfile import TemporaryDirectory
 
 import click
@@ -38,14 +38,20 @@ def run_demo(port: int | None) -> int:
     web = _free_port(WEB_PORT) if port is None else port or _free_port(0)
     if port is None and web != WEB_PORT:
         click.echo(f"Port {WEB_PORT} is taken; the gateway takes {web}.")
-    os.environ.update(WEB_PORT=str(web), ADMIN_PORT=str(_free_port(ADMIN_PORT)), GATEWAY_URL=f"http://127.0.0.1:{web}")
+    ports = {"WEB_PORT": str(web), "ADMIN_PORT": str(_free_port(ADMIN_PORT))}
+    os.environ.update(ports, GATEWAY_URL=f"http://127.0.0.1:{web}")
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="meshwright-demo-")))
-        for name in _FILES:
-            shutil.copy(Path(__file__).with_name(name), folder)
         os.environ["DEMO_FOLDER"] = str(folder)
-        os.environ.update(stack.enter_context(_services()))
+        _copy_files(folder, ports | stack.enter_context(_services()))
         return run(folder / "gateway.yaml", workers=1, grace_s=1.0)
+
+
+def _copy_files(folder: Path, addresses: Mapping[str, str]) -> None:
+    """Put the files where they may be changed, with addresses filled in, so that any terminal can use them."""
+    for name in _FILES:
+        text = Path(__file__).with_name(name).read_text("utf-8")
+        (folder / name).write_text(Template(text).substitute(addresses), "utf-8")
 
 
 def _free_port(wanted: int) -> int:

@@ -69,7 +69,7 @@ def test_the_table_has_words_for_types_defaults_as_written_and_paths_of_inner_op
     rows = {row.name: (row.type, row.default, row.example) for row in option_rows(Outer)}
 
     assert rows == {
-        "wait": ("duration", "1.5s", "250ms"),
+        "wait": ("duration", "1.5s", ""),
         "most": ("size", "", "512B"),
         "tries": ("whole number from 1 to 9", "3", ""),
         "names": ("list of text", '["a"]', ""),
