@@ -8,7 +8,7 @@ BENCH  := $(VENV)/.bench-ready
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench lock
+.PHONY: help demo test lint format docs bench lock
 
 help:           ## say what there is
 	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -28,6 +28,9 @@ lint: $(READY)  ## ruff and mypy --strict, as the continuous integration runs th
 format: $(READY)  ## let ruff put imports and layout right
 	$(BIN)/ruff check --fix --select I .
 	$(BIN)/ruff format .
+
+docs: $(READY)  ## make the pages of the built-in plugins in docs/plugins anew
+	$(BIN)/python -m meshwright.reference docs/plugins
 
 bench: $(BENCH)  ## compare with Envoy; ARGS="--rounds 3 --seconds 2 --write"
 	@tests/install-servers

@@ -104,13 +104,14 @@ def _default(field: FieldInfo) -> str:
 
 
 def _example(field: FieldInfo) -> str:
-    """Return the field's own example, or else one of its type."""
+    """Return the field's own example, or else one of its type where no default shows how it is written."""
     if field.examples:
         return _written(field.examples[0])
+    if not field.is_required() and field.default is not None:
+        return ""
     members = get_args(field.annotation) if _is_union(field.annotation) else (field.annotation,)
-    return next(
-        (_written(each.examples[0]) for each in members if isinstance(getattr(each, "examples", None), tuple)), ""
-    )
+    found = [each.examples for each in members if isinstance(getattr(each, "examples", None), tuple)]
+    return _written(found[0][0]) if found else ""
 
 
 def _written(value: Any) -> str:
