@@ -28,6 +28,7 @@ class Gateway:
     def __init__(self, *, metrics: Metrics | None = None) -> None:
         self.metrics = metrics or Metrics()
         self.snapshot: Snapshot | None = None
+        self._retiring: list[Snapshot] = []
         self._tasks = Tasks()
 
     async def prepare(self, document: ConfigDocument, version: int) -> Snapshot:
@@ -44,7 +45,13 @@ class Gateway:
         before, self.snapshot = self.snapshot, snapshot
         hold(snapshot.parts)
         if before is not None:
-            self._tasks.spawn(_retire(before), name=f"retirement of version {before.version}")
+            self._retiring.append(before)
+            self._tasks.spawn(self._retire(before), name=f"retirement of version {before.version}")
+
+    async def _retire(self, snapshot: Snapshot) -> None:
+        await snapshot.users.gone()
+        self._retiring.remove(snapshot)
+        await release(snapshot.parts)
 
     async def discard(self, snapshot: Snapshot) -> None:
         """Give up a snapshot that was prepared and will not be served."""
@@ -55,8 +62,9 @@ class Gateway:
         """Close everything; requests that still run lose their services."""
         snapshot, self.snapshot = self.snapshot, None
         await self._tasks.close()
-        if snapshot is not None:
-            await release(snapshot.parts)
+        for each in (*self._retiring, snapshot):
+            if each is not None:
+                await release(each.parts)
 
     async def call_service(self, name: str, request: Request) -> Response:
         """Send `request` to a service of the current snapshot; raises UpstreamError."""
@@ -120,8 +128,3 @@ def _unroutable(error: Exception, request: Request, snapshot: Snapshot) -> Respo
 async def _close_answers(request: Request, error: BaseException | None) -> None:
     for answer in request.answers or ():
         await answer.aclose(error)
-
-
-async def _retire(snapshot: Snapshot) -> None:
-    await snapshot.users.gone()
-    await release(snapshot.parts)

@@ -22,12 +22,8 @@ HIGH_WATER_BYTES = 64 * 1024
 CANCEL_WAIT_S = 1.0
 """How long giving up a response waits for its application to let go of what it holds."""
 
-Translate = Callable[[Exception], Exception]
-"""Makes of what broke an answer off what its reader is told."""
-
-
-def _as_it_is(error: Exception) -> Exception:
-    return error
+Failed = Callable[[Exception], Exception]
+"""Is told what an application raises once its head is out; returns what the reader of its answer is told."""
 
 
 class AppCall:
@@ -37,7 +33,8 @@ class AppCall:
     sends is kept up to HIGH_WATER_BYTES; beyond that `send` waits for the reader. When the answer is given up,
     `receive` says http.disconnect, `send` raises OSError, and the application is cancelled after `linger_s`.
 
-    An instance is also the source of the response's body, and `translate` makes what its reader is told.
+    An instance is also the source of the response's body. Without `failed` its reader is told what the
+    application raised, and what is raised after the answer is logged.
     """
 
     __slots__ = (
@@ -49,6 +46,7 @@ class AppCall:
         "_departure",
         "_ended",
         "_error",
+        "_failed",
         "_gone",
         "_headers",
         "_length",
@@ -62,19 +60,18 @@ class AppCall:
         "_size",
         "_status",
         "_task",
-        "_translate",
         "_writer",
     )
 
     def __init__(
-        self, app: App, scope: Scope, request: Request, *, linger_s: float = 0.0, translate: Translate = _as_it_is
+        self, app: App, scope: Scope, request: Request, *, linger_s: float = 0.0, failed: Failed | None = None
     ) -> None:
         self._app = app
         self._scope = scope
         self._body = request.body
         self._method = request.method
         self._linger_s = linger_s
-        self._translate = translate
+        self._failed = failed
         self._loop = asyncio.get_running_loop()
         self._answer: asyncio.Future[Response] = self._loop.create_future()
         self._task: asyncio.Task[None] | None = None
@@ -137,8 +134,11 @@ class AppCall:
             self._answer.set_exception(error)
 
     def _report(self, error: Exception | None) -> None:
-        """Log what nobody will be told: the response is over."""
+        """Tell of what nobody waits for: the response is over."""
         if error is None or (self._gone and isinstance(error, OSError | MeshwrightError)):
+            return
+        if self._failed is not None:
+            self._failed(error)
             return
         name = self._task.get_name() if self._task else "application"
         logger.error("%s failed after its response", name, exc_info=error)
@@ -244,7 +244,7 @@ class AppCall:
         """Return what the application has sent since the last call; waits for it to send some."""
         while not self._chunks:
             if self._error is not None:
-                raise self._translate(self._error)
+                raise self._failed(self._error) if self._failed is not None else self._error
             if self._ended or self._gone:
                 raise StopAsyncIteration
             self._reader = self._loop.create_future()

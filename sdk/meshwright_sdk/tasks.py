@@ -29,9 +29,14 @@ class Tasks:
         """The number of tasks that are still running."""
         return len(self._tasks)
 
-    async def close(self) -> None:
-        """Cancel everything and wait until it has ended; a task that calls this does not cancel itself."""
+    async def close(self, *, grace_s: float = 0.0) -> None:
+        """Cancel everything and wait until it has ended; a task that calls this does not cancel itself.
+
+        What ends by itself within `grace_s` seconds is not cancelled.
+        """
         tasks = self._tasks - {asyncio.current_task()}
+        if grace_s > 0 and tasks:
+            await asyncio.wait(tasks, timeout=grace_s)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -190,7 +190,7 @@ async def test_what_breaks_off_can_be_translated() -> None:
         raise KeyError("x")
 
     request = make_request()
-    call = AppCall(app, http_scope(request), request, translate=lambda error: ResetError(repr(error)))
+    call = AppCall(app, http_scope(request), request, failed=lambda error: ResetError(repr(error)))
     response = await call.respond(Tasks(), "app")
 
     with pytest.raises(ResetError, match="KeyError"):

@@ -1,0 +1,152 @@
+"""`GatewayApp`: the gateway as an ASGI application; sockets, processes and watching files belong to its host."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+from types import TracebackType
+
+from meshwright.asgi.exchange import serve_http
+from meshwright.asgi.inbox import Watch
+from meshwright.asgi.websocket import serve_websocket
+from meshwright.config.problems import Problem, config_error
+from meshwright.gateway import Gateway
+from meshwright_sdk.asgi import Receive, Scope, Send
+from meshwright_sdk.errors import ConfigError, MeshwrightError
+from meshwright_sdk.problems import problem
+from meshwright_sdk.request import Request
+from meshwright_sdk.response import Response
+from meshwright_sdk.sources import ConfigDocument
+from meshwright_sdk.tasks import Tasks
+
+logger = logging.getLogger("meshwright.asgi")
+
+
+class NotReadyError(MeshwrightError):
+    """The configuration could not be loaded, so that there is nothing to serve."""
+
+    status = 503
+    code = "not_ready"
+    fault = "configuration"
+
+
+class GatewayApp:
+    """A gateway to be served by any ASGI server, or mounted in any ASGI application: `GatewayApp("gateway.yaml")`.
+
+    The file's routes, filters and services are used; its listeners and admin API are not, the server has its
+    own. It starts with the server's lifespan. A mounted application gets none: it starts with its first
+    request then, or with `async with app:` in its host's lifespan, which also closes it. One event loop only.
+
+    Given a Gateway, it serves that one's snapshot, and loads and closes nothing.
+    """
+
+    def __init__(self, source: str | Path | ConfigDocument | Gateway) -> None:
+        self._source = source
+        self.gateway = source if isinstance(source, Gateway) else Gateway()
+        self._tasks = Tasks()
+        self._watch = Watch(self._tasks)
+        self._lock = asyncio.Lock()
+        self._version = 0
+        self._ready = isinstance(source, Gateway)
+        self._failed = False
+
+    async def start(self) -> None:
+        """Load the configuration unless it is loaded; raises ConfigError with every problem."""
+        if not self._ready:
+            async with self._lock:
+                if not self._ready:
+                    await self._load()
+
+    async def reload(self) -> None:
+        """Load the configuration anew; raises ConfigError and then changes nothing."""
+        async with self._lock:
+            await self._load()
+
+    async def _load(self) -> None:
+        if isinstance(self._source, Gateway):
+            return
+        document = _document(self._source)
+        snapshot = await self.gateway.prepare(document, self._version + 1)
+        await self.gateway.commit(snapshot)
+        self._version += 1
+        self._failed = False
+        if not self._ready:
+            self._ready = True
+            self._tell("meshwright_started")
+
+    async def close(self) -> None:
+        """Close what was started; nothing may be served after it."""
+        self._watch.close()
+        if self._ready and not isinstance(self._source, Gateway):
+            self._ready = False
+            self._tell("meshwright_stopped")
+            await self.gateway.close()
+        await self._tasks.close()
+
+    async def __aenter__(self) -> GatewayApp:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one scope of an ASGI server."""
+        kind = scope["type"]
+        if kind == "http":
+            await serve_http(self.gateway.handle if self._ready else self._handle, self._watch, scope, receive, send)
+        elif kind == "websocket":
+            handle = self.gateway.handle if self._ready else self._handle
+            await serve_websocket(handle, self._watch, scope, receive, send)
+        elif kind == "lifespan":
+            await self._serve_lifespan(receive, send)
+        else:
+            raise RuntimeError(f"asgi: expected a scope http, websocket or lifespan; got {kind!r}")
+
+    async def _handle(self, request: Request) -> Response:
+        """Answer a request that came before a lifespan did; a start that failed is not tried again by itself."""
+        if not self._failed:
+            try:
+                await self.start()
+            except ConfigError as error:
+                self._failed = True
+                logger.error("the configuration is wrong:\n%s", error)
+        if not self._ready:
+            return problem(NotReadyError(), request)
+        return await self.gateway.handle(request)
+
+    async def _serve_lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            await self.start()
+        except ConfigError as error:
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            return
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self.close()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    def _tell(self, hook: str) -> None:
+        """Call a lifecycle hook of every plugin; what one raises is its own concern."""
+        snapshot = self.gateway.snapshot
+        try:
+            if snapshot is not None:
+                getattr(snapshot.registry.hook, hook)()
+        except Exception:
+            logger.exception("the hook %s of a plugin raised", hook)
+
+
+def _document(source: str | Path | ConfigDocument) -> ConfigDocument:
+    if isinstance(source, ConfigDocument):
+        return source
+    path = Path(source)
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        got = error.strerror if isinstance(error, OSError) else "something else"
+        raise config_error([Problem(str(path), None, (), "a file of YAML in UTF-8", got or str(error))]) from error
+    return ConfigDocument(text=text, name=str(path), base_dir=path.absolute().parent)

@@ -1,0 +1,70 @@
+"""One HTTP request that came by ASGI: through the gateway and back; WebSockets and the lifespan go elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+
+from meshwright.asgi.inbox import Inbox, Watch
+from meshwright.asgi.incoming import http_request
+from meshwright.http1.rules import HOP_BY_HOP, has_no_body
+from meshwright.http1.server import Handle
+from meshwright_sdk.asgi import Receive, Scope, Send, send_response
+from meshwright_sdk.errors import ClientGoneError, DownstreamError
+from meshwright_sdk.headers import RawHeaders
+from meshwright_sdk.problems import problem
+from meshwright_sdk.response import Response
+
+_SERVERS_OWN = HOP_BY_HOP | {b"content-length", b"date", b"server"}
+"""What the ASGI server, or the body, says better: servers put their own name and date into every answer."""
+
+
+async def serve_http(handle: Handle, watch: Watch, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer one HTTP scope; a client that leaves cancels the request, and that is no error.
+
+    Raises what breaks the body off midway, so that the server aborts the connection and nobody takes a part
+    for the whole.
+    """
+    inbox = Inbox(receive, watch)
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(None) as limit:
+            inbox.watch(lambda: limit.reschedule(loop.time()))
+            await _exchange(handle, scope, inbox, send)
+    except ClientGoneError:
+        pass
+    except TimeoutError:
+        if not inbox.gone:
+            raise
+    finally:
+        inbox.close()
+
+
+async def _exchange(handle: Handle, scope: Scope, inbox: Inbox, send: Send) -> None:
+    try:
+        request = await http_request(scope, inbox)
+    except ClientGoneError:
+        raise
+    except DownstreamError as error:
+        response = problem(error)
+    else:
+        response = await handle(request)
+    if response.tunnel is not None:
+        await response.aclose()
+        response = problem(DownstreamError("upgrade: not possible on this connection"))
+    no_body = has_no_body(scope["method"], response.status)
+    fields = _fields(response, no_body=no_body)
+    if no_body and response.body.data != b"":
+        response.body = b""
+    response.headers.raw = fields
+    await send_response(response, send, before_end=inbox.finish)
+
+
+def _fields(response: Response, *, no_body: bool) -> RawHeaders:
+    raw = response.headers.raw
+    fields = [field for field in raw if field[0] not in _SERVERS_OWN]
+    if not no_body:
+        if response.body.length is not None:
+            fields.append((b"content-length", b"%d" % response.body.length))
+    elif response.status >= 200 and response.status not in (204, 304):  # servers count the bytes of those
+        fields.extend(field for field in raw if field[0] == b"content-length")
+    return fields

@@ -1,0 +1,250 @@
+"""HTTP scopes through the gateway: streamed both ways, cancelled when the client leaves, aborted when broken off."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from meshwright.asgi.exchange import serve_http
+from meshwright.asgi.inbox import Watch
+from meshwright_sdk import Body, Request, ResetError, Response, Tasks
+from meshwright_sdk.asgi import App, Receive, Scope, Send
+from tests.core.asgi.peer import FakeGateway, Peer, PipeEnd, chunks, content, http_scope, turns
+
+DISCONNECT = {"type": "http.disconnect"}
+
+
+def app_of(gateway: FakeGateway) -> App:
+    watch = Watch(Tasks(), interval_s=0.0)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await serve_http(gateway.handle, watch, scope, receive, send)
+
+    return app
+
+
+async def serve(gateway: FakeGateway, peer: Peer, scope: Scope | None = None) -> Peer:
+    await app_of(gateway)(scope or http_scope(), peer.receive, peer.send)
+    return peer
+
+
+def answering(response: Response) -> FakeGateway:
+    async def answer(request: Request) -> Response:
+        return response
+
+    return FakeGateway(answer)
+
+
+async def test_a_complete_response_is_sent_and_settled() -> None:
+    gateway = FakeGateway()
+
+    peer = await serve(gateway, Peer())
+
+    assert (peer.status, peer.body, peer.complete, gateway.ends) == (200, b"ok", True, [None])
+    assert peer.headers[b"content-length"] == b"2"
+
+
+async def test_a_streamed_response_is_sent_chunk_by_chunk() -> None:
+    go_on = asyncio.Event()
+    gateway = answering(Response(200, {"content-length": "2"}, Body.stream(chunks(b"a", then=go_on), length=2)))
+    peer = Peer()
+    task = peer.start(app_of(gateway), http_scope())
+
+    first = await peer.wait_for("http.response.body")
+    ends_before = list(gateway.ends)
+    go_on.set()
+    await task
+
+    assert (first["body"], ends_before, gateway.ends, peer.complete) == (b"a", [], [None], True)
+    assert peer.headers[b"content-length"] == b"2"
+
+
+async def test_a_request_body_streams_into_the_chain() -> None:
+    async def echo(request: Request) -> Response:
+        return Response(200, None, Body.stream(request.body.take()))
+
+    scope = http_scope("POST", headers=[(b"host", b"h"), (b"transfer-encoding", b"chunked")])
+    peer = await serve(FakeGateway(echo), Peer(content(b"a", more=True), content(b"b")), scope)
+
+    assert peer.body == b"ab"
+
+
+async def test_headers_that_the_server_writes_itself_are_left_to_it() -> None:
+    headers = {"date": "x", "server": "nginx", "connection": "x", "transfer-encoding": "chunked", "x-kept": "1"}
+
+    peer = await serve(answering(Response(200, headers, b"ok")), Peer())
+
+    assert peer.headers == {b"x-kept": b"1", b"content-length": b"2"}
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "length"), [("HEAD", 200, b"9"), ("GET", 304, None), ("GET", 204, None), ("HEAD", 304, None)]
+)
+async def test_a_response_without_content_has_none(method: str, status: int, length: bytes | None) -> None:
+    gateway = answering(Response(status, {"content-length": "9"}, chunks(b"unexpected")))
+
+    peer = await serve(gateway, Peer(), http_scope(method))
+
+    assert (peer.body, peer.complete, peer.headers.get(b"content-length")) == (b"", True, length)
+    assert gateway.ends == [None]
+
+
+async def test_a_bad_request_is_answered_with_a_problem() -> None:
+    gateway = FakeGateway()
+
+    peer = await serve(gateway, Peer(), http_scope(path="/../x"))
+
+    assert (peer.status, peer.headers[b"content-type"]) == (400, b"application/problem+json")
+    assert (b'"code":"bad_target"' in peer.body, gateway.requests) == (True, [])
+
+
+async def test_a_body_that_breaks_off_raises_so_that_the_server_aborts() -> None:
+    gateway = answering(Response(200, None, chunks(b"a", error=ResetError("gone"))))
+    peer = Peer()
+
+    with pytest.raises(ResetError) as caught:
+        await serve(gateway, peer)
+
+    assert (peer.complete, gateway.ends) == (False, [caught.value])
+
+
+async def wait_for_cancel(request: Request) -> Response:
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
+async def test_a_client_that_leaves_cancels_the_request() -> None:
+    gateway, peer = FakeGateway(wait_for_cancel), Peer(content())
+    task = peer.start(app_of(gateway), http_scope())
+    await asyncio.sleep(0)
+
+    peer.put(DISCONNECT)
+    await task
+
+    assert (gateway.cancelled, peer.sent) == (1, [])
+
+
+async def test_a_client_that_leaves_after_its_content_cancels_the_request() -> None:
+    gateway, peer = FakeGateway(wait_for_cancel), Peer(content(b"abc"), DISCONNECT)
+
+    await serve(gateway, peer, http_scope("POST", headers=[(b"host", b"h"), (b"content-length", b"3")]))
+
+    assert gateway.cancelled == 1
+
+
+async def test_a_client_that_leaves_in_the_midst_of_a_stream_ends_it() -> None:
+    gateway = answering(Response(200, None, chunks(b"a", then=asyncio.Event())))
+    peer = Peer(content())
+    task = peer.start(app_of(gateway), http_scope())
+    await peer.wait_for("http.response.body")
+
+    peer.put(DISCONNECT)
+    await task
+
+    assert [type(end) for end in gateway.ends] == [asyncio.CancelledError]
+
+
+async def test_content_that_nobody_reads_yet_is_kept_for_whoever_will() -> None:
+    listening = asyncio.Event()
+
+    async def late_reader(request: Request) -> Response:
+        await listening.wait()
+        return Response(200, None, await request.body.read(100))
+
+    gateway = FakeGateway(late_reader)
+    peer = Peer(content(b"a", more=True), content(b"b", more=True), content(b"c"))
+    task = peer.start(
+        app_of(gateway), http_scope("POST", headers=[(b"host", b"h"), (b"transfer-encoding", b"chunked")])
+    )
+    await turns()
+    asked_before = peer.asked
+    listening.set()
+    await task
+
+    assert (asked_before, peer.body) == (1, b"abc")
+
+
+async def test_a_quick_request_starts_no_listener() -> None:
+    peer = await serve(FakeGateway(), Peer())
+    await turns()
+
+    assert peer.asked == 0
+
+
+async def test_a_disconnect_that_follows_the_last_message_is_no_departure() -> None:
+    async def slow(request: Request) -> Response:
+        await turns()
+        return Response.text("ok")
+
+    class Finishing(Peer):
+        async def send(self, message: object) -> None:
+            await super().send(message)  # type: ignore[arg-type]
+            if self.complete:
+                self.put(DISCONNECT)
+                await turns()
+
+    gateway = FakeGateway(slow)
+    await serve(gateway, Finishing(content()))
+
+    assert gateway.ends == [None]
+
+
+async def test_a_server_that_refuses_to_send_means_that_the_client_is_gone() -> None:
+    class Broken(Peer):
+        async def send(self, message: object) -> None:
+            raise BrokenPipeError
+
+    gateway = answering(Response(200, None, chunks(b"a")))
+    await serve(gateway, Broken())
+
+    assert len(gateway.ends) == 1
+    assert gateway.ends[0] is not None
+
+
+async def test_a_timeout_of_somebody_elses_is_not_taken_for_a_departure() -> None:
+    gateway = answering(Response(200, None, chunks(b"a", error=TimeoutError("theirs"))))
+
+    with pytest.raises(TimeoutError, match="theirs"):
+        await serve(gateway, Peer())
+
+
+async def test_cancelling_the_servers_task_cancels_the_request() -> None:
+    gateway, peer = FakeGateway(wait_for_cancel), Peer()
+    task = peer.start(app_of(gateway), http_scope())
+    await asyncio.sleep(0)
+    task.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    assert gateway.cancelled == 1
+
+
+async def test_a_tunnel_that_no_http_scope_can_carry_is_closed() -> None:
+    switched = Response(101)
+    tunnel = PipeEnd(asyncio.Queue(), asyncio.Queue())
+    switched.tunnel = tunnel
+    gateway = answering(switched)
+
+    peer = await serve(gateway, Peer())
+
+    assert (peer.status, len(gateway.ends)) == (400, 1)
+
+
+async def test_many_slow_requests_are_each_cancelled_by_their_own_client() -> None:
+    gateway = FakeGateway(wait_for_cancel)
+    app: Callable[..., Awaitable[None]] = app_of(gateway)
+    peers = [Peer(content()) for _ in range(20)]
+    tasks = [peer.start(app, http_scope()) for peer in peers]
+    await turns()
+
+    for peer in peers[::2]:
+        peer.put(DISCONNECT)
+    await asyncio.wait(tasks[::2])
+    left = [task for task in tasks if not task.done()]
+    for task in left:
+        task.cancel()
+
+    assert (len(left), gateway.cancelled) == (10, 10)
