@@ -1,87 +1,117 @@
-"""`file`: the configuration from a YAML file, read again when it or a file it speaks of changes; it checks nothing."""
+"""`file`: the configuration in a file, watched by looking; what it says is read elsewhere."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from pathlib import Path
 
 from pydantic import Field
 
-from meshwright_sdk import ConfigDocument, ConfigSource, Context, Duration, Options
+from meshwright_sdk import ConfigDocument, ConfigError, ConfigSource, Context, Duration, Options
 
-logger = logging.getLogger("meshwright.config_sources.file")
+logger = logging.getLogger("meshwright.config")
 
-Stamp = tuple[int, int, int] | None
+Look = tuple[int, int, int] | None
+"""What tells one state of a file from another without reading it: time of change, size, inode; None when missing."""
+
+_LOOKS_TO_SETTLE = 10
 
 
 class FileOptions(Options):
-    """Options of `file`."""
+    """Options of the configuration file."""
 
-    path: Path = Field(description="The YAML file.")
-    interval: Duration = Field(Duration("1s"), description="Time between two looks at the file.")
+    path: Path = Field(description="The file; relative to the folder that the gateway is started in.")
+    interval: Duration = Field(
+        Duration("1s"), description="How often to look for a change of the file and of those it names."
+    )
 
 
 class File(ConfigSource[FileOptions]):
-    """Reads the configuration from a file, and again when the file, or one it speaks of, has changed.
+    """Read the configuration from a file, and again when it or a file it speaks of has changed.
 
-    A change counts when it has stood for one interval, so that a file is not read half-written. An editor that
-    replaces the file, a link that is turned (as Kubernetes does it) and a file that is away for a while are all
-    changes of it; while it is away nothing happens.
+    Looking works where notifications do not: on network file systems, in containers, when an editor replaces the
+    file or Kubernetes swaps a symbolic link. A change counts when the files have stood still for a tenth of the
+    interval; a configuration file that is missing counts as about to come back.
     """
-
-    name = "file"
 
     def __init__(self, options: FileOptions, context: Context) -> None:
         super().__init__(options, context)
-        self._others: frozenset[Path] = frozenset()
-        self._read: dict[Path, Stamp] = {}
+        if options.interval <= 0:
+            raise ValueError("interval: expected more than 0s; got 0s")
+        self._path = (context.base_dir / options.path).absolute()
+        self._known: dict[Path, Look] = {}
+        self._is_lost = False
 
     async def read(self) -> ConfigDocument:
-        """Return the file's text; raises OSError when it cannot be read, ValueError when it is not UTF-8."""
-        path, stamps = self.options.path, self._stamps()
-        text = await asyncio.to_thread(path.read_text, encoding="utf-8")
-        self._read = stamps
-        return ConfigDocument(text=text, name=str(path), base_dir=path.absolute().parent)
+        """Return the present document; raises OSError, and ConfigError for what is no UTF-8."""
+        look = _look(self._path)
+        document = await asyncio.to_thread(self._read)
+        self._known[self._path] = look
+        return document
 
     def depends_on(self, files: Iterable[Path]) -> None:
-        """Watch `files` too, in place of those named before."""
-        others = frozenset(files)
-        added = {path: _stamp(path) for path in others - self._others}
-        self._others = others
-        self._read = {**added, **{path: at for path, at in self._read.items() if path in self._watched()}}
+        """Watch `files` too, in place of those before; a change since they were last looked at still counts."""
+        watched = {self._path, *files}
+        self._known = {file: self._known[file] if file in self._known else _look(file) for file in watched}
 
     async def watch(self) -> AsyncIterator[ConfigDocument]:
-        """Yield the document after each change that has settled; a file that cannot be read is told once."""
-        seen, trouble = self._stamps(), ""
-        self._read = self._read or seen
+        """Yield the document after each change that the last `read`, or this watch, has not seen."""
+        self._known.setdefault(self._path, _look(self._path))
         while True:
             await self.context.clock.sleep(self.options.interval)
-            before, seen = seen, self._stamps()
-            if seen == self._read or seen != before or seen[self.options.path] is None:
-                continue
-            try:
-                document = await self.read()
-            except (OSError, ValueError) as error:
-                if str(error) != trouble:
-                    logger.warning("%s: cannot be read, the configuration stays: %s", self.options.path, error)
-                trouble = str(error)
-                continue
-            trouble = ""
-            yield document
+            if self._look() == self._known:
+                self._is_lost = False
+            elif (document := await self._read_settled()) is not None:
+                yield document
 
-    def _watched(self) -> frozenset[Path]:
-        return self._others | {self.options.path}
+    async def _read_settled(self) -> ConfigDocument | None:
+        """Return the document once the files stand still, or None when it cannot be had for now."""
+        look = await self._settle()
+        if look[self._path] is None:
+            self._lose("it is missing")
+            return None
+        try:
+            document = await asyncio.to_thread(self._read)
+        except (OSError, ConfigError) as error:
+            self._lose(str(error))
+            return None
+        if self._look() != look:
+            return None
+        self._known.update(look)
+        self._is_lost = False
+        return document
 
-    def _stamps(self) -> dict[Path, Stamp]:
-        return {path: _stamp(path) for path in self._watched()}
+    async def _settle(self) -> Mapping[Path, Look]:
+        """Return what the files look like when they have not changed for a moment."""
+        look = self._look()
+        while True:
+            await self.context.clock.sleep(self.options.interval / _LOOKS_TO_SETTLE)
+            before, look = look, self._look()
+            if look == before:
+                return look
+
+    def _lose(self, why: str) -> None:
+        if not self._is_lost:
+            logger.warning("%s: cannot be read, the configuration stays as it is: %s", self._path, why)
+        self._is_lost = True
+
+    def _look(self) -> dict[Path, Look]:
+        return {file: _look(file) for file in self._known}
+
+    def _read(self) -> ConfigDocument:
+        raw = self._path.read_bytes()
+        try:
+            text = raw.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise ConfigError([f"{self._path}: expected text in UTF-8; got {error}"]) from error
+        return ConfigDocument(text=text, name=str(self._path), base_dir=self._path.parent)
 
 
-def _stamp(path: Path) -> Stamp:
-    """Return what changes with a file's content or identity, None while there is none."""
+def _look(file: Path) -> Look:
     try:
-        found = path.stat()
+        status = file.stat()
     except OSError:
         return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
+    return status.st_mtime_ns, status.st_size, status.st_ino
