@@ -98,8 +98,16 @@ class ProcessCrew:
             pause_s = pause_before_replacing_s(deaths)
             logger.error("worker %s (process %d) %s; replaced in %g s", worker.name, worker.pid, ending, pause_s)
             await self._clock.sleep(pause_s)
-            worker = await self._start(worker.name)
+            worker = await self._replace(worker.name)
             await self._admit(worker)
+
+    async def _replace(self, name: str) -> RemoteWorker:
+        while True:
+            try:
+                return await self._start(name)
+            except OSError as error:
+                logger.error("worker %s: no process can be started: %s", name, error)
+                await self._clock.sleep(LONGEST_PAUSE_S)
 
     async def _admit(self, worker: RemoteWorker) -> None:
         try:
@@ -115,4 +123,4 @@ class ProcessCrew:
 
 def pause_before_replacing_s(deaths: int) -> float:
     """Return how long to wait after so many deaths in a row, each soon after its start; not at all after the first."""
-    return 0.0 if deaths <= 1 else float(min(0.25 * 2.0 ** (deaths - 2), LONGEST_PAUSE_S))
+    return 0.0 if deaths <= 1 else min(0.25 * 2.0 ** min(deaths - 2, 10), LONGEST_PAUSE_S)

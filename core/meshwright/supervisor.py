@@ -123,7 +123,8 @@ class Supervisor:
         assert applied is not None
         order = [listener.name for listener in applied.config.loaded.config.listeners]
         statuses = await self._control.fleet.statuses()
-        bound = sorted(statuses[0]["listeners"], key=lambda each: order.index(each["name"]))
+        known: list[dict[str, str]] = next((each["listeners"] for each in statuses if "listeners" in each), [])
+        bound = sorted(known, key=lambda each: order.index(each["name"]))
         listeners = ", ".join(f"{_url(each['scheme'], each['bind'])} ({each['name']})" for each in bound)
         workers = "1 worker" if len(statuses) == 1 else f"{len(statuses)} workers"
         return (

@@ -77,7 +77,8 @@ async def _work(name: str, end: socket.socket) -> None:
 def main(descriptor: int, name: str, log_level: str) -> None:
     """Run the worker `name` on an inherited socket."""
     configure_logging(log_level, worker=name)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGHUP):  # they are the supervisor's
+        signal.signal(number, signal.SIG_IGN)
     end = socket.socket(fileno=descriptor)
     with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
         runner.run(_work(name, end))
