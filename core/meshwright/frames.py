@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sysconfig
 import traceback
 from pathlib import Path
 
@@ -10,29 +11,37 @@ import pluggy
 
 import meshwright_sdk
 
-_NOT_THE_AUTHORS = tuple(str(Path(file).parent) + "/" for file in (__file__, meshwright_sdk.__file__, pluggy.__file__))
+_GATEWAY = tuple(f"{Path(file).parent}/" for file in (__file__, meshwright_sdk.__file__, pluggy.__file__))
+_LIBRARIES = tuple(f"{path}/" for name, path in sysconfig.get_paths().items() if name.endswith(("stdlib", "lib")))
+_SHOWN = 3
 
 
 def author_frames(error: BaseException) -> list[traceback.FrameSummary]:
-    """Return the frames of `error`, outermost first, without those of the gateway and of Python's import system."""
-    return [frame for frame in traceback.extract_tb(error.__traceback__) if _is_authors(frame.filename)]
+    """Return the frames of `error` that are its author's, outermost first.
 
-
-def _is_authors(filename: str) -> bool:
-    return not filename.startswith(("<frozen ", *_NOT_THE_AUTHORS))
+    Those of the gateway and of Python's import system are never among them; those of libraries only when there
+    are no others, which is so for a plugin that is installed.
+    """
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith(("<frozen ", *_GATEWAY))
+    ]
+    return [frame for frame in frames if not frame.filename.startswith(_LIBRARIES)] or frames
 
 
 def describe_failure(error: BaseException) -> str:
     """Return what was raised and where, such as `KeyError: 'x' (filters.py:12 in setup, filters.py:3)`.
 
-    The innermost frame comes first and three are shown, which is where an author looks.
+    It is one line; the innermost frame comes first and three are shown, which is where an author looks.
     """
-    places = [f"{frame.filename}:{frame.lineno} in {frame.name}" for frame in reversed(author_frames(error)[-3:])]
+    frames = reversed(author_frames(error)[-_SHOWN:])
+    places = [f"{frame.filename}:{frame.lineno} in {frame.name}".removesuffix(" in <module>") for frame in frames]
     message = str(error)
-    if isinstance(error, SyntaxError):
+    if isinstance(error, SyntaxError) and error.filename:
         message, places = error.msg, [f"{error.filename}:{error.lineno}"]
-    where = f" ({', '.join(places).replace(' in <module>', '')})" if places else ""
-    return f"{type(error).__name__}: {message}{where}" if message else f"{type(error).__name__}{where}"
+    said = ": ".join(filter(None, (type(error).__name__, " ".join(message.split()))))
+    return f"{said} ({', '.join(places)})" if places else said
 
 
 def place_of(function: object) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from meshwright.config.problems import KeyPath, Problem
 from meshwright.frames import describe_failure
-from meshwright.plugin_loading import LoadError, Source, import_attribute
+from meshwright.plugin_loading import FAILURES, LoadError, Source, import_attribute
 from meshwright_sdk import Balancer, ConfigError, ConfigSource, Context, Discovery, Filter, Options, Router, Store
 from meshwright_sdk.plugin import Plugin
 
@@ -83,10 +83,10 @@ class PluginInfo:
             return target
         try:
             return target(options if options is not None else model(), context)
-        except Exception as error:
+        except FAILURES as error:
             raise ConfigError([self._refusal(error, context)]) from error
 
-    def _refusal(self, error: Exception, context: Context) -> Problem:
+    def _refusal(self, error: BaseException, context: Context) -> Problem:
         """A ValueError is the author's message to the operator; anything else is a mistake in the plugin's code."""
         place = _key_path(context.place)
         expected = f"options that {self.kind} {self.name} accepts"

@@ -22,6 +22,9 @@ from meshwright.frames import describe_failure
 BUILT_IN = "meshwright_plugins"
 GROUP = "meshwright.plugins"
 
+FAILURES = (Exception, SystemExit)
+"""What the code of a plugin may raise; that it calls `sys.exit` must not end the gateway."""
+
 _FILE_MODULE = "meshwright_file_"
 _VERSIONS_KEPT = 8
 
@@ -142,11 +145,11 @@ def _import(name: str, base_dir: Path | None = None) -> ModuleType:
             raise _failed(f"module {name}", error) from error
         places = f"{base_dir} and the installed packages" if base_dir else "the installed packages"
         raise LoadError(f"a module {name} in {places}", f"no module {error.name}") from None
-    except Exception as error:
+    except FAILURES as error:
         raise _failed(f"module {name}", error) from error
 
 
-def _failed(what: str, error: Exception) -> LoadError:
+def _failed(what: str, error: BaseException) -> LoadError:
     return LoadError(f"{what} to import", describe_failure(error))
 
 
@@ -191,7 +194,7 @@ def _execute(name: str, file: Path, content: bytes, entry: str) -> None:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except FAILURES as error:
         del sys.modules[name]
         raise _failed(entry, error) from error
 

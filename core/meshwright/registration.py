@@ -12,7 +12,7 @@ import pluggy
 from meshwright.config.problems import Problem, did_you_mean
 from meshwright.frames import describe_failure, place_of
 from meshwright.plugin_info import BASES, PluginInfo, check
-from meshwright.plugin_loading import LoadError, Source
+from meshwright.plugin_loading import FAILURES, LoadError, Source
 from meshwright_sdk.filters import MARK
 from meshwright_sdk.hooks import Hooks
 from meshwright_sdk.plugin import Plugin
@@ -96,7 +96,7 @@ class Registration:
         expected = f"a mapping of names to plugins in {hook}"
         try:
             answer: Any = impl.function()
-        except Exception as error:
+        except FAILURES as error:
             self._refuse(source, expected, describe_failure(error))
             return {}
         if isinstance(answer, Mapping) and all(isinstance(name, str) and name for name in answer):

@@ -248,6 +248,11 @@ IMPORTS_NOTHING = {
         "def setup():\n    raise KeyError('x')\nsetup()",
         "expected wrong.py to import; got KeyError: 'x' ({dir}/wrong.py:2 in setup, {dir}/wrong.py:3)",
     ),
+    "exits": (
+        "wrong.py",
+        "import sys\nsys.exit(3)",
+        "expected wrong.py to import; got SystemExit: 3 ({dir}/wrong.py:2)",
+    ),
     "syntax": ("wrong.py", "def (", "expected wrong.py to import; got SyntaxError: invalid syntax ({dir}/wrong.py:1)"),
     "missing import": ("wrong.py", "import acme_no", "No module named 'acme_no' ({dir}/wrong.py:1)"),
     "module missing import": ("acme_wrong", "import acme_no", "expected module acme_wrong to import; got ModuleNotFo"),

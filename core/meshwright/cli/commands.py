@@ -71,7 +71,7 @@ def tell(error: Exception) -> None:
     else:
         frame = extract_tb(error.__traceback__)[-1]
         what = f"{type(error).__name__}: {error} ({frame.filename}:{frame.lineno})"
-        _tell_line(f"meshwright itself failed: {what}; see all of it with `meshwright --traceback`")
+        _tell_line(f"a bug: {what}; `meshwright --traceback COMMAND …` shows all of it")
 
 
 def _tell_line(line: str) -> None:

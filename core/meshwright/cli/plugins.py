@@ -52,7 +52,17 @@ def _listing(registry: Registry) -> Iterator[str]:
             yield click.style(f"{chr(10) if kind else ''}{_HEADINGS[info.kind]}", bold=True)
             kind = info.kind
         origin = "" if info.origin == "built in" else f"  ({info.origin})"
-        yield f"  {info.name:{width}}  {info.summary}{origin}".rstrip()
+        yield f"  {info.name:{width}}  {_summary(info)}{origin}".rstrip()
+
+
+def _summary(info: PluginInfo) -> str:
+    """Return what a plugin says of itself, or why it cannot be imported: the others are listed all the same."""
+    from meshwright_sdk import ConfigError
+
+    try:
+        return info.summary
+    except ConfigError as error:
+        return click.style(str(error), fg="red")
 
 
 def _details(registry: Registry, name: str) -> Iterator[str]:

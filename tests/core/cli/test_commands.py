@@ -79,23 +79,6 @@ def test_a_file_that_is_no_text_is_one_line(call: Call, gateway: Path) -> None:
     assert (result.exit_code, result.stderr) == (1, "gateway.yaml: expected text in UTF-8; got byte 0xff\n")
 
 
-def test_an_error_of_the_program_itself_is_one_line_or_the_whole_traceback(
-    call: Call, gateway: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def broken(self: object, *_: object) -> None:
-        raise RuntimeError("no more")
-
-    monkeypatch.setattr("meshwright.gateway.Gateway.prepare", broken)
-
-    result = call("check", "gateway.yaml")
-    traced = call("--traceback", "check", "gateway.yaml")
-
-    assert result.exit_code == 1
-    assert result.stderr.startswith("meshwright itself failed: RuntimeError: no more (")
-    assert len(result.stderr.splitlines()) == 1
-    assert isinstance(traced.exception, RuntimeError)
-
-
 def install(folder: Path, name: str, source: str) -> None:
     """Make a distribution with a plugin module of that name, as an installer would."""
     info = folder / "acme_cli-1.0.dist-info"
@@ -115,6 +98,23 @@ def test_a_package_brings_commands_of_its_own(call: Call, folder: Path) -> None:
 
     assert call("greet").stdout == "hello\n"
     assert "greet" in call("--help").stdout
+
+
+def test_a_bug_is_one_line_or_the_whole_traceback(call: Call, folder: Path) -> None:
+    install(
+        folder,
+        "acme_bug",
+        "import click\nfrom meshwright_sdk import hookimpl\n@click.command()\ndef stumble():\n"
+        "    raise RuntimeError('no')\n@hookimpl\ndef meshwright_commands():\n    return [stumble]\n",
+    )
+
+    result = call("stumble")
+    traced = call("--traceback", "stumble")
+
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"a bug: RuntimeError: no ({folder}/acme_bug.py:5); ")
+    assert len(result.stderr.splitlines()) == 1
+    assert isinstance(traced.exception, RuntimeError)
 
 
 def test_a_broken_package_is_told_of_and_help_still_works(call: Call, folder: Path) -> None:

@@ -33,6 +33,21 @@ def test_plugins_of_a_file_are_listed_with_where_they_come_from(call: Call, gate
     assert any(line.split() == ["stamp", "Stamp", "it.", "(./filters.py)"] for line in lines)
 
 
+def test_a_plugin_that_cannot_be_imported_does_not_hide_the_others(call: Call, gateway: Path, folder: Path) -> None:
+    (folder / "offer.py").write_text(
+        "from meshwright_sdk import hookimpl\n@hookimpl\ndef meshwright_filters():\n"
+        "    return {'lazy': 'acme_none:Lazy'}\n",
+        "utf-8",
+    )
+    gateway.write_text("plugins: [./offer.py]\n", "utf-8")
+
+    result = call("plugins", "--file", "gateway.yaml")
+
+    assert result.exit_code == 0
+    assert "to offer as filter 'lazy' a module acme_none in the installed packages; got no module" in result.stdout
+    assert "  rewrite " in result.stdout
+
+
 def test_one_plugin_is_told_with_its_options(call: Call) -> None:
     result = call("plugins", "request_id")
 
