@@ -65,9 +65,7 @@ def _mark(function: Any, name: str | None) -> Any:
         raise TypeError(f"@filter: expected an `async def` function; got {function!r}")
     parameters = list(inspect.signature(function).parameters.values())
     if len([each for each in parameters if each.kind is not each.KEYWORD_ONLY]) != 2:
-        raise TypeError(
-            f"@filter: expected {function.__name__}(request, call_next); got {_signature(function)}"
-        )
+        raise TypeError(f"@filter: expected {function.__name__}(request, call_next); got {_signature(function)}")
     setattr(function, MARK, name or function.__name__)
     return function
 

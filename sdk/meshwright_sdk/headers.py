@@ -82,7 +82,7 @@ class Headers(MutableMapping[str, str]):
 
     def __iter__(self) -> Iterator[str]:
         """Iterate over the distinct names, in order of first appearance."""
-        return iter({name: None for name in self._names()})
+        return iter(dict.fromkeys(self._names()))
 
     def __len__(self) -> int:
         return len(set(self._names()))

@@ -105,16 +105,12 @@ class Metrics:
             gauge.read = read
         return gauge
 
-    def histogram(
-        self, name: str, help: str, bounds: Sequence[float] = LATENCY_BUCKETS_S, **labels: str
-    ) -> Histogram:
+    def histogram(self, name: str, help: str, bounds: Sequence[float] = LATENCY_BUCKETS_S, **labels: str) -> Histogram:
         """Return the histogram of that name and labels; `bounds` are ascending upper bounds."""
         histogram: Histogram = self._metric(name, "histogram", help, labels, lambda: Histogram(bounds))
         return histogram
 
-    def _metric(
-        self, name: str, kind: str, help: str, labels: dict[str, str], make: Callable[[], Any]
-    ) -> Any:
+    def _metric(self, name: str, kind: str, help: str, labels: dict[str, str], make: Callable[[], Any]) -> Any:
         family = self.families.setdefault(name, Family(name, kind, help))
         if family.kind != kind:
             raise ValueError(f"metric {name}: expected kind {family.kind}, as before; got {kind}")

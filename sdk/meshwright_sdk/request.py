@@ -53,7 +53,7 @@ class Request:
         "upgrade",
     )
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - a request has this many parts, and is made in two places
         self,
         method: str,
         path: str,

@@ -58,9 +58,7 @@ class Response:
         self._replaced: list[Body] | None = None
 
     @classmethod
-    def text(
-        cls, text: str, *, status: int = 200, content_type: str = "text/plain; charset=utf-8"
-    ) -> Response:
+    def text(cls, text: str, *, status: int = 200, content_type: str = "text/plain; charset=utf-8") -> Response:
         """Return a response of UTF-8 text."""
         return cls(status, {"content-type": content_type}, text.encode())
 

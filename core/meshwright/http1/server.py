@@ -176,7 +176,7 @@ class HttpServerProtocol(asyncio.Protocol):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._state.connections.discard(self)  # type: ignore[arg-type]
+        self._state.connections.discard(self)
         self._closing = True
         gone = ClientGoneError("client: closed the connection")
         for exchange in (self._reading, self._current):

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import time
 
 import pytest
 import yaml
@@ -105,10 +104,8 @@ def bomb(levels: int) -> str:
 
 
 def test_an_alias_bomb_is_refused_before_it_costs_anything() -> None:
-    started = time.monotonic()
-
+    # It would stand for 10 to the power of 30 values: without the bound this does not return.
     assert "expected aliases that stand for 100000 values at most" in refused(bomb(30))[0]
-    assert time.monotonic() - started < 1
 
 
 def test_a_few_aliases_of_aliases_are_no_bomb() -> None:

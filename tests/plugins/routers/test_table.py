@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import re
-import time
+import sys
 from collections.abc import Sequence
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -441,31 +442,33 @@ def test_the_index_finds_what_a_look_at_each_route_finds(matches: list[Match], r
         )
 
 
-def test_ten_thousand_routes_are_compiled_in_a_second_and_cost_no_more_than_ten() -> None:
+def test_a_match_among_ten_thousand_routes_takes_the_steps_of_a_match_among_a_hundred() -> None:
     kinds = ["/s{0}", "/api/s{0}/*", "/s{0}/{{id}}", "/s{0}/{{id}}/*"]
     table, small = build(Table), build(Table)
     routes = [
         Route(str(place), Match(hosts=(f"h{place % 100}.test",), path=kinds[place % 4].format(place)), answer)
         for place in range(10_000)
     ]
-
-    started = time.perf_counter()
     table.compile(routes)
-    took = time.perf_counter() - started
     small.compile(routes[:101])
     request = make_request(url="http://h1.test/api/s1/orders")
 
-    assert took < 1
-    assert seconds(table, request) < 3 * seconds(small, request)
+    assert lines_run(table, request) == lines_run(small, request)
 
 
-def seconds(table: Table, request: Request) -> float:
-    """Return the least time of several rounds, which the machine's other work disturbs least."""
+def lines_run(table: Table, request: Request) -> int:
+    """Return how many lines of Python one match runs: what time would say, without the machine's other work."""
+    lines = 0
 
-    def once() -> float:
-        started = time.perf_counter()
-        for _ in range(500):
-            table.match(request)
-        return time.perf_counter() - started
+    def trace(frame: FrameType, event: str, argument: object) -> Any:
+        nonlocal lines
+        lines += event == "line"
+        return trace
 
-    return min(once() for _ in range(10))
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        table.match(request)
+    finally:
+        sys.settrace(before)
+    return lines
