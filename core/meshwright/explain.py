@@ -63,7 +63,7 @@ class ServiceChoice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """What would become of one request; `route` is None when it would get 404."""
+    """What would become of one request; without a `route` it gets 404, after the filters of every route."""
 
     method: str
     url: str
@@ -91,17 +91,15 @@ def explain(snapshot: Snapshot, method: str, url: str, headers: Iterable[Sequenc
         RouteVerdict(route=verdict.route.name, chosen=verdict.chosen, reason=verdict.reason)
         for verdict in snapshot.router.explain(request)
     )
-    if route is None:
-        return Explanation(method=request.method, url=request.url, route=None, path_params={}, verdicts=verdicts)
-    config = snapshot.config.config.routes[route.index]
+    config = snapshot.config.config.routes[route.index] if route is not None else None
     return Explanation(
         method=request.method,
         url=request.url,
-        route=route.name,
+        route=route.name if route is not None else None,
         path_params=dict(request.path_params),
         verdicts=verdicts,
-        filters=tuple(_filters(snapshot, route.index)),
-        services=tuple(_services(snapshot, config, request)),
+        filters=tuple(_filters(snapshot, route.index if route is not None else None)),
+        services=tuple(_services(snapshot, config, request)) if config is not None else (),
     )
 
 
@@ -132,16 +130,17 @@ def _request(method: str, url: str, fields: Iterable[Sequence[str]]) -> Request:
         raise ValueError(error.detail) from error
 
 
-def _filters(snapshot: Snapshot, index: int) -> Iterator[FilterStep]:
-    """Yield the filters, outermost first, with options as they may be shown."""
+def _filters(snapshot: Snapshot, index: int | None) -> Iterator[FilterStep]:
+    """Yield the filters, outermost first, with options as they may be shown; without a route those of every route."""
     model, shown = snapshot.config.config, snapshot.config.redacted()
-    route, shown_route = model.routes[index], shown["routes"][index]
-    for scope, uses, texts in (
-        ("every route", model.filters, shown.get("filters", [])),
-        ("this route", route.filters, shown_route.get("filters", [])),
-    ):
-        for use, text in zip(uses, texts, strict=True):
-            yield FilterStep(name=use.name, options=_given(use, text[use.name]), scope=scope)
+    yield from _steps("every route", model.filters, shown)
+    if index is not None:
+        yield from _steps("this route", model.routes[index].filters, shown["routes"][index])
+
+
+def _steps(scope: str, uses: Sequence[PluginUse], shown: Mapping[str, Any]) -> Iterator[FilterStep]:
+    for use, text in zip(uses, shown.get("filters", []), strict=True):
+        yield FilterStep(name=use.name, options=_given(use, text[use.name]), scope=scope)
 
 
 def _given(use: PluginUse, shown: Mapping[str, Any]) -> dict[str, Any]:

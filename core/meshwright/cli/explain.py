@@ -79,14 +79,13 @@ def _lines(explanation: Explanation) -> Iterator[str]:
     width = max((len(verdict.route) for verdict in explanation.verdicts), default=0)
     for verdict in explanation.verdicts:
         yield _marked(verdict.chosen, f"{verdict.route:{width}}  {verdict.reason}")
-    if explanation.route is None:
-        yield click.style("No route takes it: the answer would be 404, code no_route.", fg="yellow")
-        return
     yield from (f"    {{{name}}} = {value}" for name, value in explanation.path_params.items())
     yield from _filters(explanation)
     for service in explanation.services:
         yield from _service(service)
-    if not explanation.services:
+    if explanation.route is None:
+        yield click.style("No route takes it: the answer would be 404, code no_route.", fg="yellow")
+    elif not explanation.services:
         yield "No service: one of the filters has to answer."
 
 

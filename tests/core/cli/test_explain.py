@@ -88,6 +88,7 @@ def test_people_get_lines_with_the_chosen_ones_marked(call: Call, gateway: Path)
 def test_a_request_to_no_route_is_told_to_be_a_404(call: Call, gateway: Path) -> None:
     result = call("explain", "gateway.yaml", "GET", "/nothing")
 
+    assert "  1. request_id  (every route)" in result.stdout.splitlines()
     assert (result.exit_code, result.stdout.splitlines()[-1]) == (
         0,
         "No route takes it: the answer would be 404, code no_route.",
