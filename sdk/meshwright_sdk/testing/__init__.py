@@ -1,6 +1,16 @@
 """What a plugin's tests need: requests, a fake upstream, a clock to turn by hand, conformance checks, a gateway."""
 
+from __future__ import annotations
+
 from meshwright_sdk.testing.build import build
+from meshwright_sdk.testing.checks import (
+    check_balancer,
+    check_config_source,
+    check_discovery,
+    check_filter,
+    check_router,
+    check_store,
+)
 from meshwright_sdk.testing.clock import ManualClock
 from meshwright_sdk.testing.files import import_file
 from meshwright_sdk.testing.gateway import TestGateway, gateway
@@ -12,6 +22,12 @@ __all__ = [
     "ManualClock",
     "TestGateway",
     "build",
+    "check_balancer",
+    "check_config_source",
+    "check_discovery",
+    "check_filter",
+    "check_router",
+    "check_store",
     "gateway",
     "import_file",
     "make_endpoint",
