@@ -88,8 +88,11 @@ class RemoteWorker:
         try:
             async with asyncio.timeout(grace_s + EXIT_S):
                 await self._channel.call("stop", grace_s=grace_s)
-        except (TimeoutError, ConnectionError):
+        except TimeoutError:
             logger.warning("worker %s (process %d) did not drain within %g s", self.name, self.pid, grace_s)
+            self.give_up()
+        except ConnectionError:
+            logger.debug("worker %s (process %d) has ended by itself", self.name, self.pid)
         await self._channel.close()
         await self.wait()
 

@@ -15,6 +15,7 @@ from uvicorn.loops.auto import auto_loop_factory
 from meshwright.control_channel import answer_calls
 from meshwright.logs import configure_logging
 from meshwright.worker import LocalWorker
+from meshwright.worker_handle import WorkerHandle
 from meshwright_sdk import ConfigDocument, Tasks
 
 ORPHAN_GRACE_S = 30.0
@@ -22,11 +23,14 @@ ORPHAN_GRACE_S = 30.0
 
 
 class WorkerProcess:
-    """Answers the supervisor's calls; ends when it is told to stop, by SIGTERM, or when the supervisor is gone."""
+    """Answers the supervisor's calls; ends when it is told to stop, by SIGTERM, or when the supervisor is gone.
 
-    def __init__(self, name: str) -> None:
-        self._ports: dict[str, int] = {}
-        self._worker = LocalWorker(name, self._ports)
+    `ports` are filled in with what the supervisor says before each preparation.
+    """
+
+    def __init__(self, worker: WorkerHandle, ports: dict[str, int]) -> None:
+        self._worker = worker
+        self._ports = ports
         self._tasks = Tasks()
         self._stopping: asyncio.Task[None] | None = None
 
@@ -71,7 +75,8 @@ class WorkerProcess:
 
 
 async def _work(name: str, end: socket.socket) -> None:
-    await WorkerProcess(name).run(end)
+    ports: dict[str, int] = {}
+    await WorkerProcess(LocalWorker(name, ports), ports).run(end)
 
 
 def main(descriptor: int, name: str, log_level: str) -> None:

@@ -31,19 +31,25 @@ class FakeWorker:
         self.name = name
         self.pid = 1000 + int(name)
         self.version = 0
+        self.documents: list[ConfigDocument] = []
         self.prepared: set[int] = set()
+        self.most_prepared = 0
         self.discarded: list[int] = []
         self.failure: dict[str, Exception] = {}
         self.hangs: set[str] = set()
         self.given_up = False
-        self.stopped_with: float | None = None
+        self.stopped_with: list[float] = []
+        self.may_end = asyncio.Event()
+        self.may_end.set()
         self.counts = Metrics()
         self.services: list[dict[str, Any]] = []
         self.explained: list[tuple[str, str, Sequence[Sequence[str]]]] = []
 
     async def prepare(self, document: ConfigDocument, version: int) -> None:
         await self._behave("prepare")
+        self.documents.append(document)
         self.prepared.add(version)
+        self.most_prepared = max(self.most_prepared, len(self.prepared))
 
     async def commit(self, version: int) -> None:
         await self._behave("commit")
@@ -69,12 +75,14 @@ class FakeWorker:
         return {"route": "orders"}
 
     async def stop(self, grace_s: float) -> None:
-        self.stopped_with = grace_s
+        self.stopped_with.append(grace_s)
+        await self.may_end.wait()
 
     def give_up(self) -> None:
         self.given_up = True
 
     async def _behave(self, call: str) -> None:
+        await asyncio.sleep(0)
         if call in self.hangs:
             await asyncio.Event().wait()
         if call in self.failure:

@@ -202,7 +202,7 @@ async def test_reloads_do_not_overlap() -> None:
     outcomes = await asyncio.gather(*(control.reload("asked for") for _ in range(3)))
 
     assert [outcome.version for outcome in outcomes] == [2, 3, 4]
-    assert (worker.version, worker.prepared) == (4, set())
+    assert (worker.version, worker.most_prepared) == (4, 1)
 
 
 async def test_a_reload_that_was_asked_for_builds_anew_also_when_nothing_changed() -> None:

@@ -101,6 +101,15 @@ def test_a_metric_whose_reading_fails_is_left_out_and_logged(caplog: pytest.LogC
     assert "metric broken: its read function raised" in caplog.text
 
 
+def test_quotes_backslashes_and_line_ends_are_escaped() -> None:
+    metrics = Metrics()
+    metrics.counter("x", 'Of "a"\nand \\.', route='a "b"\n\\c').value = 1
+
+    page = render(dump(metrics))
+
+    assert page == '# HELP x Of "a"\\nand \\\\.\n# TYPE x counter\nx{route="a \\"b\\"\\n\\\\c"} 1\n'
+
+
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_any_label_value_survives_the_page(value: str) -> None:
     metrics = Metrics()

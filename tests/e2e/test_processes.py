@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
 from pathlib import Path
@@ -46,6 +47,8 @@ async def test_workers_share_the_port_that_the_system_chose(file: GatewayFile) -
             assert await ask(gateway.url) == "answer to /"
         workers = (await gateway.get("/api/config")).json()["workers"]
 
+        groups = {os.getpgid(pid) for pid in (gateway.pid, *(each["pid"] for each in workers))}
+        assert len(groups) == 3  # so that Ctrl-C on a terminal reaches the supervisor alone
         assert [f"http://{each['listeners'][0]['bind']}" for each in workers] == [gateway.url] * 2
         assert len({each["pid"] for each in workers} | {gateway.pid}) == 3
         assert await gateway.stop() == 0
