@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -23,6 +24,9 @@ LATENCY_BUCKETS_S = (
     10.0,
     30.0,
 )
+
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 class Counter:
@@ -80,7 +84,8 @@ class Family:
 class Metrics:
     """The metrics of one worker: ask once when a plugin is built, keep the object, count on it.
 
-    Asking again for the same name and labels returns the same object, so counts outlive a reload.
+    Asking again for the same name and labels returns the same object, so counts outlive a reload. A name that
+    Prometheus cannot read, or that is already of another kind, raises ValueError.
     """
 
     __slots__ = ("families",)
@@ -89,10 +94,7 @@ class Metrics:
         self.families: dict[str, Family] = {}
 
     def counter(self, name: str, help: str, read: Callable[[], float] | None = None, **labels: str) -> Counter:
-        """Return the counter of that name and labels; `read`, when given, replaces the one before.
-
-        Raises ValueError if the name is of another kind.
-        """
+        """Return the counter of that name and labels; `read`, when given, replaces the one before."""
         counter: Counter = self._metric(name, "counter", help, labels, Counter)
         if read is not None:
             counter.read = read
@@ -111,10 +113,21 @@ class Metrics:
         return histogram
 
     def _metric(self, name: str, kind: str, help: str, labels: dict[str, str], make: Callable[[], Any]) -> Any:
-        family = self.families.setdefault(name, Family(name, kind, help))
+        family = self.families.get(name)
+        if family is None:
+            family = self.families[name] = Family(_checked(name), kind, help)
         if family.kind != kind:
             raise ValueError(f"metric {name}: expected kind {family.kind}, as before; got {kind}")
         key = tuple(sorted(labels.items()))
         if key not in family.metrics:
+            for label in labels:
+                _checked(label)
             family.metrics[key] = make()
         return family.metrics[key]
+
+
+def _checked(name: str) -> str:
+    """Return the name of a metric or label; one wrong name would spoil the page for every other metric."""
+    if _NAME.fullmatch(name) is None or name == "le":
+        raise ValueError(f"metric: expected a name of letters, digits and _, such as cache_hits_total; got {name!r}")
+    return name
