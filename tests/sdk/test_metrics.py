@@ -17,7 +17,8 @@ def test_a_value_equal_to_a_bound_belongs_to_it() -> None:
     for value in (0.1, 0.11, 1.0, 1.1):
         seconds.observe(value)
 
-    assert (seconds.counts, seconds.sum) == ([1, 2, 1], pytest.approx(2.31))
+    assert seconds.counts == [1, 2, 1]
+    assert seconds.sum == pytest.approx(2.31)
 
 
 def test_one_name_has_one_kind() -> None:
@@ -33,7 +34,7 @@ def test_a_name_that_prometheus_cannot_read_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="expected a name of letters, digits and _"):
         Metrics().counter(name, "Hits.")
     with pytest.raises(ValueError, match="expected a name of letters, digits and _"):
-        Metrics().counter("hits_total", "Hits.", **{name: "1"})
+        Metrics().counter("hits_total", "Hits.", None, **{name: "1"})
 
 
 def test_the_label_of_buckets_is_not_to_be_had() -> None:
