@@ -11,7 +11,7 @@ from typing import Any
 
 from meshwright.http1.client import UpstreamConnection
 from meshwright_sdk.balancing import Origin
-from meshwright_sdk.errors import ConnectError, OverloadError, UpstreamTimeoutError
+from meshwright_sdk.errors import ConnectError, MeshwrightError, OverloadError, UpstreamTimeoutError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,34 +76,34 @@ class Pool:
 
         Raises ConnectError, UpstreamTimeoutError after the connect time, OverloadError above the bounds.
         """
-        connection = self.take_idle()
-        if connection is not None:
-            return connection
+        return self.take_idle() or await self.take_new()
+
+    async def take_new(self) -> UpstreamConnection:
+        """Return a connection that was opened for the caller, or given back while it waited; raises as `take` does."""
         if self.open < self._limits.max_connections:
-            return await self.connect()
+            self._opening += 1
+            return await self._connect()
         return await self._wait_turn()
 
-    async def connect(self) -> UpstreamConnection:
-        """Open a new connection, whatever the bound, and return it; raises as `take` does."""
-        self._opening += 1
-        return await self._connect()
-
     async def _connect(self) -> UpstreamConnection:
+        """Open a connection in the place that `_opening` keeps for it."""
         self.connects += 1
         try:
             async with asyncio.timeout(self._limits.connect_timeout_s):
                 connection = await self._open()
+            if connection.closing:
+                raise ConnectionResetError
         except BaseException as error:
             self._opening -= 1
             self._grant_turn()
-            raise self._translated(error) from error
+            if isinstance(error, OSError):
+                raise self._connect_failed(error) from error
+            raise
         self._opening -= 1
         self._active.add(connection)
         return connection
 
-    def _translated(self, error: BaseException) -> BaseException:
-        if not isinstance(error, OSError):  # TimeoutError is one
-            return error
+    def _connect_failed(self, error: OSError) -> MeshwrightError:
         self.connect_failures += 1
         if isinstance(error, TimeoutError):
             return UpstreamTimeoutError("upstream: no connection in time", code="upstream_connect_timeout")
@@ -136,7 +136,9 @@ class Pool:
             if isinstance(error, TimeoutError):
                 raise OverloadError("upstream: no connection became free in time") from None
             raise
-        return connection or await self._connect()
+        if connection is None:
+            return await self._connect()
+        return await self.take_new() if connection.closing else connection
 
     def _return_turn(self, waiter: asyncio.Future[UpstreamConnection | None]) -> None:
         if not waiter.done() or waiter.cancelled():
@@ -162,13 +164,14 @@ class Pool:
 
     def release(self, connection: UpstreamConnection) -> None:
         """Take back a connection whose exchange is over."""
-        if self._waiters and not connection.closing and self._wake(connection):
-            return
-        self._active.discard(connection)
-        if self.closed or len(self._idle) >= self._limits.max_idle:
-            connection.close()
-            return
-        self._idle.append(connection)
+        if connection.closing:
+            self.forget(connection)
+        elif not self._wake(connection):
+            if self.closed or len(self._idle) >= self._limits.max_idle:
+                connection.close()  # it counts until it is closed
+            else:
+                self._active.discard(connection)
+                self._idle.append(connection)
 
     def forget(self, connection: UpstreamConnection) -> None:
         """Strike a closed connection off, and let the next request in the queue open its own."""

@@ -176,7 +176,7 @@ async def _exchange(pool: Pool, request: Request) -> Response:
         # The endpoint closed an idle connection while the request was on its way (RFC 9112, section 9.3.1).
         if not used_before or request.method not in _REPEATABLE or not request.body.replayable:
             raise
-    return await (await pool.connect()).exchange(request)
+    return await (await pool.take_new()).exchange(request)
 
 
 def _endpoint_status(endpoint: LiveEndpoint) -> dict[str, Any]:

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterable
 from typing import TYPE_CHECKING, Protocol, cast
 
 import httptools
 
-from meshwright.http1.rules import LAST_CHUNK, Head, chunk, has_no_body, read_head, write_fields
+from meshwright.http1.rules import LAST_CHUNK, Head, cause_of, chunk, has_no_body, read_head, size_of, write_fields
 from meshwright.http1.stream import BodyStream
 from meshwright_sdk.body import Body
-from meshwright_sdk.errors import MeshwrightError, ProtocolError, ResetError, UpstreamTimeoutError
+from meshwright_sdk.errors import (
+    DownstreamError,
+    MeshwrightError,
+    PluginError,
+    ProtocolError,
+    ResetError,
+    UpstreamTimeoutError,
+)
 from meshwright_sdk.headers import Headers, RawHeaders
 from meshwright_sdk.response import Response
 
@@ -19,6 +27,11 @@ if TYPE_CHECKING:
     from meshwright_sdk.request import Request
 
 MAX_HEAD_BYTES = 64 * 1024
+"""Of a head, and of whatever comes between two pieces of content: chunk extensions, trailers."""
+
+_TOO_MUCH = "upstream: expected a head, or what stands between two chunks, of at most 64 KiB"
+_INTERIM = frozenset((100, 102, 103))
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _METHODS = {
     name: name.encode("ascii") + b" "
     for name in ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "PROPFIND", "REPORT", "QUERY")
@@ -52,10 +65,10 @@ class UpstreamConnection(asyncio.Protocol):
         "_complete",
         "_fields",
         "_head",
-        "_head_bytes",
         "_keep_alive",
         "_loop",
         "_method",
+        "_overhead_bytes",
         "_owner",
         "_parser",
         "_paused",
@@ -66,6 +79,7 @@ class UpstreamConnection(asyncio.Protocol):
         "_stream",
         "_transport",
         "_tunnel",
+        "_upgrade",
         "_waiter",
         "_writable",
         "deadline",
@@ -88,9 +102,10 @@ class UpstreamConnection(asyncio.Protocol):
         self._reset()
 
     def _reset(self) -> None:
+        self._upgrade = ""
         self._fields: RawHeaders = []
         self._head: Head | None = None
-        self._head_bytes = 0
+        self._overhead_bytes = 0
         self._chunks: list[bytes] = []
         self._stream: BodyStream | None = None
         self._request_body: BodyStream | None = None
@@ -109,21 +124,36 @@ class UpstreamConnection(asyncio.Protocol):
         self.exchanges += 1
         self._method = request.method
         self.deadline = self._loop.time() + self._owner.first_byte_timeout_s
-        self._waiter = self._loop.create_future()
-        self._send(request)
+        waiter: asyncio.Future[Response] = self._loop.create_future()
+        self._waiter = waiter
         try:
-            return await self._waiter
+            self._send(request)
+            return await waiter
         except BaseException:
-            self.abort()
+            self._leave(waiter)
             raise
+
+    def _leave(self, waiter: asyncio.Future[Response]) -> None:
+        """Give up an exchange whose caller is gone; its answer may have come in this same turn of the loop.
+
+        A whole answer has released the connection, which may carry somebody else's request by now.
+        """
+        if self._waiter is waiter:
+            self._waiter = None
+            self.abort()
+        elif not waiter.cancelled() and waiter.exception() is None:
+            response = waiter.result()
+            if response.tunnel is not None or (self._stream is not None and response.body.source is self._stream):
+                self.abort()
 
     def _send(self, request: Request) -> None:
         method = request.method
         head = b"%b%b HTTP/1.1\r\n%b" % (
-            _METHODS.get(method) or method.encode("ascii") + b" ",
-            request.target.encode("ascii"),
+            _METHODS.get(method) or _method(method),
+            _target(request.target),
             write_fields(request.headers.raw),
         )
+        self._upgrade = request.upgrade
         if request.upgrade:
             head += b"connection: upgrade\r\nupgrade: %b\r\n" % request.upgrade.encode("latin-1")
         body = request.body
@@ -140,17 +170,19 @@ class UpstreamConnection(asyncio.Protocol):
     def _send_stream(self, head: bytes, body: Body) -> None:
         length = body.length
         framing = b"transfer-encoding: chunked\r\n\r\n" if length is None else b"content-length: %d\r\n\r\n" % length
+        source = body.take()
         self._sent = False
         self._transport.write(head + framing)
-        source = body.take()
         sink = _RequestSink(self, length)
         if isinstance(source, BodyStream):
             self._request_body = source
             source.pipe(sink)
+            if self._writable is not None:
+                source.pause()
         else:
-            self._pump = self._loop.create_task(self._pump_body(source, sink), name="request body")
+            self._pump = self._loop.create_task(self._pump_body(source, body, sink), name="request body")
 
-    async def _pump_body(self, source: AsyncIterable[bytes], sink: _RequestSink) -> None:
+    async def _pump_body(self, source: AsyncIterable[bytes], body: Body, sink: _RequestSink) -> None:
         try:
             async for data in source:
                 if data:
@@ -160,13 +192,21 @@ class UpstreamConnection(asyncio.Protocol):
             sink.fail(error)
         else:
             sink.end()
+        finally:
+            await body.aclose()
+
+    def write_content(self, data: bytes) -> None:
+        """Send a piece of the request's body, framed; each has the time of an idle body."""
+        if not self._paused:
+            self.deadline = self._loop.time() + self._owner.idle_timeout_s
+        self._transport.write(data)
 
     def request_sent(self) -> None:
         """Take note that the request's body is complete."""
         self._sent = True
         self._request_body = None
-        if self._complete:
-            self._finish()
+        if self._waiter is not None:
+            self.deadline = self._loop.time() + self._owner.first_byte_timeout_s
 
     # What the transport calls
 
@@ -180,17 +220,18 @@ class UpstreamConnection(asyncio.Protocol):
         if self._waiter is None and self._stream is None:
             self.abort()  # bytes that answer no request: they must never become the next one's answer
             return
-        if self._head is None:
-            self._head_bytes += len(data)
+        self._overhead_bytes += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
             self._begin_tunnel(data[upgrade.args[0] :])
             return
         except (httptools.HttpParserError, MeshwrightError) as error:
-            self._protocol_error(error)
+            self._refuse(cause_of(error, ProtocolError))
             return
-        if self._waiter is not None:
+        if self._overhead_bytes > MAX_HEAD_BYTES:
+            self._protocol_error(ProtocolError(_TOO_MUCH))
+        elif self._waiter is not None:
             self._answer()
 
     def eof_received(self) -> bool:
@@ -201,6 +242,8 @@ class UpstreamConnection(asyncio.Protocol):
             self._complete = True
             self._answer()
             self._end_body()
+        elif self._tunnel is not None and exc is None:
+            self._tunnel.incoming.end()
         else:
             self._fail(ResetError("upstream: closed the connection before its answer was complete"))
         self._owner.forget(self)
@@ -223,20 +266,31 @@ class UpstreamConnection(asyncio.Protocol):
 
     # What the parser calls
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if self._head is None:
-            self._fields.append((name.lower(), value))
-
-    def on_headers_complete(self) -> None:
+    def on_message_begin(self) -> None:
         if self._complete or self._waiter is None:
             raise ProtocolError("upstream: answered a request that nobody made")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._head is None:
+            self._fields.append((name.lower(), value.rstrip(b" \t")))
+
+    def on_headers_complete(self) -> None:
         parser = self._parser
         status = parser.get_status_code()
+        if self._overhead_bytes > MAX_HEAD_BYTES and size_of(self._fields) > MAX_HEAD_BYTES:
+            raise ProtocolError(_TOO_MUCH)
         if status < 200 and status != 101:
+            if status not in _INTERIM:
+                raise ProtocolError(f"upstream: expected a final status; got {status}")
             self._fields = []
             return
+        self._overhead_bytes = 0
         self._status = status
         head = self._head = read_head(self._fields, ProtocolError)
+        if head.chunked and parser.get_http_version() != "1.1":
+            raise ProtocolError("upstream: expected no transfer coding in HTTP/1.0 (RFC 9112, section 6.1)")
+        if status == 101 and (not head.upgrade or head.upgrade != self._upgrade.encode("latin-1")):
+            raise ProtocolError("upstream: switched to a protocol that was not asked for")
         self._keep_alive = parser.should_keep_alive()
         if has_no_body(self._method, status):
             self._complete = self._method == "HEAD" and status != 101
@@ -249,6 +303,7 @@ class UpstreamConnection(asyncio.Protocol):
     def on_body(self, data: bytes) -> None:
         if self._complete:
             raise ProtocolError("upstream: sent content where there can be none")
+        self._overhead_bytes = 0
         if self._stream is None:
             self._chunks.append(data)
         else:
@@ -266,10 +321,8 @@ class UpstreamConnection(asyncio.Protocol):
     def _answer(self) -> None:
         head = self._head
         waiter = self._waiter
-        if head is None or waiter is None:
-            if self._head_bytes > MAX_HEAD_BYTES:
-                self._protocol_error(ProtocolError("upstream: expected a head of at most 64 KiB"))
-            return
+        if head is None or waiter is None or waiter.done():
+            return  # a waiter that is done was cancelled, and its caller closes the connection
         self._waiter = None
         status = self._status
         if self._complete:
@@ -280,8 +333,7 @@ class UpstreamConnection(asyncio.Protocol):
             for data in self._chunks:
                 stream.feed(data)
             body = Body.stream(stream, length=head.length)
-        if not waiter.done():
-            waiter.set_result(Response(status, Headers.from_raw(head.fields), body))
+        waiter.set_result(Response(status, Headers.from_raw(head.fields), body))
 
     def _end_body(self) -> None:
         stream, self._stream = self._stream, None
@@ -296,17 +348,27 @@ class UpstreamConnection(asyncio.Protocol):
             self.abort()  # an early answer: what is left of the request cannot be sent on this connection
 
     def _finish(self) -> None:
-        keep_alive = self._keep_alive and not self._transport.is_closing()
+        keep_alive = self._keep_alive and self._writable is None and not self._transport.is_closing()
+        if self._paused:
+            self.resume()
         self.deadline = 0.0
         self._reset()
         if keep_alive:
             self.idle_since = self._loop.time()
             self._owner.release(self)
         else:
-            self._transport.close()
+            self.close()
 
-    def _protocol_error(self, error: Exception) -> None:
-        self._fail(error if isinstance(error, ProtocolError) else ProtocolError(f"upstream: {error}"))
+    def _refuse(self, error: MeshwrightError) -> None:
+        """Close after what cannot be read; an answer that was complete before it still counts."""
+        if self._complete and self._waiter is not None:
+            self._keep_alive = False
+            self._answer()
+        else:
+            self._protocol_error(error)
+
+    def _protocol_error(self, error: MeshwrightError) -> None:
+        self._fail(error)
         self.abort()
 
     def _fail(self, error: BaseException) -> None:
@@ -329,13 +391,15 @@ class UpstreamConnection(asyncio.Protocol):
 
     def expire(self) -> None:
         """Give up the exchange: its deadline has passed."""
-        self._fail(UpstreamTimeoutError("upstream: no answer in time"))
+        if self._waiter is not None and not self._sent and self._writable is None:
+            self._fail(DownstreamError("request body: no more came in time", status=408, code="request_timeout"))
+        else:
+            self._fail(UpstreamTimeoutError("upstream: no answer in time"))
         self.abort()
 
     def fail_request(self, error: BaseException) -> None:
         """Give up the exchange: the request's body broke off with `error`."""
-        self._request_body = None
-        self._pump = None
+        self._pump = None  # it is what calls, and must not be cancelled
         self._fail(error)
         self.abort()
 
@@ -346,7 +410,8 @@ class UpstreamConnection(asyncio.Protocol):
             self._transport.abort()
 
     def close(self) -> None:
-        """Close an idle connection."""
+        """Close the connection once what was written is sent, which has the time of an idle body."""
+        self.deadline = self._loop.time() + self._owner.idle_timeout_s
         self._transport.close()
 
     @property
@@ -370,7 +435,8 @@ class UpstreamConnection(asyncio.Protocol):
         """Read on."""
         if self._paused and not self._transport.is_closing():
             self._paused = False
-            self.deadline = self._loop.time() + self._owner.idle_timeout_s
+            if self._tunnel is None:
+                self.deadline = self._loop.time() + self._owner.idle_timeout_s
             self._transport.resume_reading()
 
     def abandon(self) -> None:
@@ -391,9 +457,10 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _begin_tunnel(self, rest: bytes) -> None:
         head, waiter = self._head, self._waiter
-        if head is None or waiter is None or self._status != 101:
-            self._protocol_error(ProtocolError("upstream: switched protocols without being asked to"))
-            return
+        assert head is not None  # the parser stops only at a 101, and none comes this far that was not asked for
+        assert waiter is not None
+        if waiter.done():
+            return  # it was cancelled, and its caller closes the connection
         self.deadline = 0.0
         self._waiter = None
         self._tunnel = UpstreamTunnel(self)
@@ -401,8 +468,20 @@ class UpstreamConnection(asyncio.Protocol):
             self._tunnel.incoming.feed(rest)
         response = Response(101, Headers.from_raw(head.fields))
         response.tunnel = self._tunnel
-        if not waiter.done():
-            waiter.set_result(response)
+        waiter.set_result(response)
+
+
+def _target(target: str) -> bytes:
+    """Return the target as it is sent; a filter may have put anything there, but no second line."""
+    if not (target.isascii() and target.isprintable()) or " " in target or target[:1] not in ("/", "*"):
+        raise PluginError(f"request target: expected a path and a query, percent-encoded; got {target[:80]!r}")
+    return target.encode("ascii")
+
+
+def _method(method: str) -> bytes:
+    if _TOKEN.fullmatch(method) is None:
+        raise PluginError(f"request method: expected a token (RFC 9110, section 9.1); got {method[:40]!r}")
+    return method.encode("ascii") + b" "
 
 
 class _RequestSink:
@@ -419,16 +498,16 @@ class _RequestSink:
         if self._left is not None:
             self._left -= len(data)
             if self._left < 0:
-                self.fail(ResetError("request body: longer than its content-length"))
+                self.fail(PluginError("request body: longer than its content-length"))
                 return
-        self._connection.write(chunk(data) if self._chunked else data)
+        self._connection.write_content(chunk(data) if self._chunked else data)
 
     def end(self) -> None:
         if self._left:
-            self.fail(ResetError("request body: shorter than its content-length"))
+            self.fail(PluginError("request body: shorter than its content-length"))
             return
         if self._chunked:
-            self._connection.write(LAST_CHUNK)
+            self._connection.write_content(LAST_CHUNK)
         self._connection.request_sent()
 
     def fail(self, error: BaseException) -> None:

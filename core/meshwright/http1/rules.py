@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Sequence
 from functools import lru_cache
@@ -9,6 +10,8 @@ from http import HTTPStatus
 
 from meshwright_sdk.errors import DownstreamError, MeshwrightError
 from meshwright_sdk.headers import RawHeaders
+
+logger = logging.getLogger("meshwright.http1")
 
 HOP_BY_HOP = frozenset(
     (b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade")
@@ -161,6 +164,21 @@ def write_fields(fields: Sequence[tuple[bytes, bytes]]) -> bytes:
     lines = [b": ".join(field) for field in fields if field[0] not in FRAMING]
     lines.append(b"")
     return b"\r\n".join(lines)
+
+
+def size_of(fields: RawHeaders) -> int:
+    """Return the bytes that the fields take on the wire."""
+    return sum(len(name) + len(value) + 4 for name, value in fields)
+
+
+def cause_of(error: Exception, kind: type[MeshwrightError]) -> MeshwrightError:
+    """Return our own error that a parser's callback raised, or the parser's as `kind`."""
+    cause = error if isinstance(error, MeshwrightError) else error.__context__
+    if isinstance(cause, MeshwrightError):
+        return cause
+    if cause is not None:
+        logger.error("reading a message failed", exc_info=cause)
+    return kind(f"{kind.fault}: {error}")
 
 
 def has_no_body(method: str, status: int) -> bool:

@@ -147,6 +147,7 @@ def snapshot_of(gateway: Gateway, service: Service, filters: Sequence[FilterCall
         registry=cast(Any, None),
         router=router,
         routes=routes,
+        unrouted=routes[0],
         services={service.name: service},
         parts=(),
     )

@@ -157,8 +157,8 @@ class ScriptedUpstream:
         self.running.add(task)
         try:
             await self.script(wire)
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+            pass  # the other end has left, or the test has
         except Exception as error:
             self.failures.append(error)
         finally:
