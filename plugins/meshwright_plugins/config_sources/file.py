@@ -106,7 +106,7 @@ class File(ConfigSource[FileOptions]):
             text = raw.decode("utf-8-sig")
         except UnicodeDecodeError as error:
             raise ConfigError([f"{self._path}: expected text in UTF-8; got {error}"]) from error
-        return ConfigDocument(text=text, name=str(self._path), base_dir=self._path.parent)
+        return ConfigDocument(text=text, name=str(self.options.path), base_dir=self._path.parent)
 
 
 def _look(file: Path) -> Look:

@@ -95,7 +95,7 @@ def replace(file: Path, text: str) -> None:
 async def test_the_document_knows_its_name_and_its_folder(watched: Watched) -> None:
     document = await watched.source.read()
 
-    assert document == ConfigDocument(text="routes: []\n", name=str(watched.file), base_dir=watched.file.parent)
+    assert document == ConfigDocument(text="routes: []\n", name="gateway.yaml", base_dir=watched.file.parent)
 
 
 async def test_a_missing_file_and_one_that_is_no_text_are_named(watched: Watched) -> None:
