@@ -47,15 +47,13 @@ def _requests() -> Sequence[Request]:
 
 
 def _picks(balancer: AnyBalancer, endpoints: Sequence[Endpoint], count: int = _PICKS) -> list[Endpoint]:
-    """Return picks for different requests, each claimed to be one of `endpoints`."""
+    """Return picks for different requests, each claimed to be one of `endpoints`, which are left as they are."""
     where = f"pick of {len(endpoints)} endpoints"
     picks = []
+    before = list(endpoints)
     for request in islice(_requests(), count):
-        with calling(where, "one of them"):
-            pick = balancer.pick(endpoints, request)
-        if inspect.iscoroutine(pick):
-            pick.close()
-            claim(where, False, "an endpoint at once (pick is no `async def`: it never waits)", "a coroutine")
+        pick = _pick(balancer, endpoints, request, where, "one of them")
+        claim(where, list(endpoints) == before, "the sequence to be left as it is", "another order or other members")
         claim(where, pick is not None, "one of them, as all of them are idle and there is a weight", "None")
         claim(
             where,
@@ -68,19 +66,27 @@ def _picks(balancer: AnyBalancer, endpoints: Sequence[Endpoint], count: int = _P
     return picks
 
 
+def _pick(
+    balancer: AnyBalancer, endpoints: Sequence[Endpoint], request: Request, where: str, expected: str
+) -> Endpoint | None:
+    with calling(where, expected):
+        pick = balancer.pick(endpoints, request)
+    if inspect.iscoroutine(pick):
+        pick.close()
+        claim(where, False, f"{expected} at once (pick is no `async def`: it never waits)", "a coroutine")
+    return pick
+
+
 def _picks_nothing_of_nothing(balancer: AnyBalancer) -> None:
     nothing: tuple[Sequence[Endpoint], ...] = ([], ())
     for empty in nothing:
-        with calling("pick([])", "None, as a service may have no endpoint for a while"):
-            pick = balancer.pick(empty, make_request())
-        claim("pick([])", pick is None, "None, as a service may have no endpoint for a while", pick)
+        pick = _pick(balancer, empty, make_request(), "pick([])", "None")
+        claim("pick([])", pick is None, "None, as a service may have no endpoint for a while", repr(pick))
 
 
 def _picks_one_of_the_list(balancer: AnyBalancer, endpoints: Sequence[Endpoint]) -> None:
-    before = list(endpoints)
     counts = [(each.in_flight, each.requests, each.weight) for each in endpoints]
     _picks(balancer, endpoints)
-    claim("pick", list(endpoints) == before, "the sequence to be left as it is", "another order or other members")
     claim(
         "pick",
         [(each.in_flight, each.requests, each.weight) for each in endpoints] == counts,

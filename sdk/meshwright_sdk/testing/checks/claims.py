@@ -17,10 +17,10 @@ Wait = Callable[[float], Awaitable[None]]
 PATIENCE_S = 5.0
 
 
-def claim(where: str, met: bool, expected: str, got: object) -> None:
+def claim(where: str, met: bool, expected: str, got: str) -> None:
     """Raise AssertionError unless `met`."""
     if not met:
-        raise AssertionError(f"{where}: expected {expected}; got {got if isinstance(got, str) else repr(got)}")
+        raise AssertionError(f"{where}: expected {expected}; got {got}")
 
 
 @contextmanager

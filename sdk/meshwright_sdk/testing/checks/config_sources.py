@@ -62,11 +62,11 @@ async def _read(source: AnyConfigSource) -> ConfigDocument:
 
 
 def _checked(where: str, document: Any) -> ConfigDocument:
-    claim(where, isinstance(document, ConfigDocument), "a ConfigDocument", document)
+    claim(where, isinstance(document, ConfigDocument), "a ConfigDocument", repr(document))
     assert isinstance(document, ConfigDocument)
     claim(where, isinstance(document.text, str), "text as str (decode the bytes)", type(document.text).__name__)
-    claim(where, bool(document.name), "a name, which stands in messages", document.name)
-    claim(where, isinstance(document.base_dir, Path), "base_dir to be a Path", document.base_dir)
+    claim(where, bool(document.name), "a name, which stands in messages", repr(document.name))
+    claim(where, isinstance(document.base_dir, Path), "base_dir to be a Path", repr(document.base_dir))
     return document
 
 

@@ -34,7 +34,7 @@ async def check_discovery(discovery: AnyDiscovery) -> None:
             "watch, begun anew",
             set(first) == set(again),
             "the whole list at once again, as the gateway begins anew after a failure",
-            again,
+            repr(again),
         )
         await ends_when_cancelled("watch", iterator_of("watch()", discovery.watch()))
         await _check_registration(discovery)
@@ -53,15 +53,15 @@ def _check_list(instances: Any) -> None:
         "watch",
         isinstance(instances, Sequence) and not isinstance(instances, str),
         "a sequence of instances each time, not one instance at a time",
-        instances,
+        repr(instances),
     )
     for instance in instances:
-        claim("watch", isinstance(instance, Instance), "every member to be an Instance", instance)
+        claim("watch", isinstance(instance, Instance), "every member to be an Instance", repr(instance))
     claim(
         "watch",
         len(set(instances)) == len(instances),
         "each instance once (a weight makes it count twice)",
-        list(instances),
+        repr(list(instances)),
     )
 
 

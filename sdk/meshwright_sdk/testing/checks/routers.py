@@ -69,12 +69,12 @@ async def _check_case(router: AnyRouter, case: _Case) -> None:
         for taken in map(_request, case.taken):
             where = f"match of {taken!r} with {_shown(case.match)}"
             found = _match(router, taken, where)
-            claim(where, found is route, "the route, as every condition holds", found)
+            claim(where, found is route, "the route, as every condition holds", repr(found))
             _check_verdicts(router, [route], taken, where)
         for refused in map(_request, case.refused):
             where = f"match of {refused!r} with {_shown(case.match)}"
             found = _match(router, refused, where)
-            claim(where, found is None, "None, as a condition does not hold", found)
+            claim(where, found is None, "None, as a condition does not hold", repr(found))
             _check_verdicts(router, [route], refused, where)
 
 
@@ -82,7 +82,7 @@ def _check_empty(router: AnyRouter) -> None:
     with calling("compile([])", "it to return, as a gateway may have no routes yet"):
         router.compile([])
     found = _match(router, make_request(), "match without routes")
-    claim("match without routes", found is None, "None", found)
+    claim("match without routes", found is None, "None", repr(found))
 
 
 def _check_together(router: AnyRouter) -> None:
@@ -93,7 +93,7 @@ def _check_together(router: AnyRouter) -> None:
         request = make_request(url=f"/r{number}/x")
         where = f"match of {request!r} among {len(routes)} routes"
         found = _match(router, request, where)
-        claim(where, found is route, f"route {route.name}", found)
+        claim(where, found is route, f"route {route.name}", repr(found))
     _check_verdicts(router, routes, make_request(url="/r7"), "/r7 among 50 routes")
 
 
@@ -106,7 +106,7 @@ def _check_parameters(router: AnyRouter) -> None:
         "match of a template",
         request.path_params == {"id": "a b", "what": "c/d"},
         "request.path_params to hold the values, percent-decoded: {'id': 'a b', 'what': 'c/d'}",
-        request.path_params,
+        repr(request.path_params),
     )
 
 
@@ -121,12 +121,12 @@ def _check_verdicts(router: AnyRouter, routes: Sequence[Route], request: Request
         where,
         len(verdicts) == len(routes) and named == {id(route) for route in routes},
         "one verdict for each route",
-        verdicts,
+        repr(verdicts),
     )
     chosen = [verdict.route for verdict in verdicts if verdict.chosen]
-    claim(where, chosen == ([expected] if expected else []), f"{expected!r} to be chosen, as by match", chosen)
-    claim(where, all(verdict.reason for verdict in verdicts), "a reason in every verdict", verdicts)
-    claim(where, request.path_params == {}, "the request to be left as it is", request.path_params)
+    claim(where, chosen == ([expected] if expected else []), f"{expected!r} to be chosen, as by match", repr(chosen))
+    claim(where, all(verdict.reason for verdict in verdicts), "a reason in every verdict", repr(verdicts))
+    claim(where, request.path_params == {}, "the request to be left as it is", repr(request.path_params))
 
 
 def _compile(router: AnyRouter, routes: Sequence[Route]) -> bool:

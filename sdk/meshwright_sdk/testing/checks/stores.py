@@ -60,7 +60,12 @@ async def _counters(store: AnyStore, key: str, wait: Wait) -> None:
         1,
     )
     counts = await asyncio.gather(*(store.increment(f"{key}2", ttl_s=60) for _ in range(50)))
-    claim("50 increments at once", sorted(counts) == [*range(1, 51)], "each number from 1 to 50 once", sorted(counts))
+    claim(
+        "50 increments at once",
+        sorted(counts) == [*range(1, 51)],
+        "each number from 1 to 50 once",
+        repr(sorted(counts)),
+    )
 
 
 async def _exchanges(store: AnyStore, key: str, wait: Wait) -> None:
@@ -86,11 +91,11 @@ async def _buckets(store: AnyStore, key: str, wait: Wait) -> None:
         "take of an empty bucket that gets one an hour",
         all(3000 < wait_s <= 3600 for wait_s in waits if wait_s),
         "the seconds until there is one, about 3600",
-        max(waits),
+        repr(max(waits)),
     )
     await _expect("take from another bucket", store.take(f"{key}2", rate, 5, 4), 0.0)
     too_many = await store.take(f"{key}2", rate, 5, 2)
-    claim("take of 2 tokens where 1 is left", 3000 < too_many <= 3600, "the seconds until there are 2", too_many)
+    claim("take of 2 tokens where 1 is left", 3000 < too_many <= 3600, "the seconds until there are 2", repr(too_many))
     await _expect("take of the 1 token, as a refused take takes nothing", store.take(f"{key}2", rate, 5), 0.0)
 
 
@@ -99,7 +104,7 @@ async def _told_waits(store: AnyStore, key: str, wait: Wait) -> None:
     for _ in range(5):
         wait_s = await store.take(key, rate, 1)
         if wait_s:
-            claim("take of a bucket that gets 7 a second", 0 < wait_s <= 1 / 7 + 1e-6, "1/7 s at most", wait_s)
+            claim("take of a bucket that gets 7 a second", 0 < wait_s <= 1 / 7 + 1e-6, "1/7 s at most", repr(wait_s))
             await wait(wait_s)
             await _expect("take after the wait that it told", store.take(key, rate, 1), 0.0)
 
@@ -114,9 +119,9 @@ async def _messages(store: AnyStore, key: str, wait: Wait) -> None:
     await store.publish(f"{key}2", b"elsewhere")
     for subscriber in (first, second):
         got = [await next_of("subscribe", subscriber, "what is published from then on") for _ in range(3)]
-        claim("subscribe", got == [b"one", b"", b"\x00\xff"], "each message in order, for each subscriber", got)
+        claim("subscribe", got == [b"one", b"", b"\x00\xff"], "each message in order, for each subscriber", repr(got))
     got = await next_of("subscribe", other, "what is published from then on")
-    claim("subscribe to another channel", got == b"elsewhere", "its own messages alone", got)
+    claim("subscribe to another channel", got == b"elsewhere", "its own messages alone", repr(got))
 
 
 async def _leases(store: AnyStore, key: str, wait: Wait) -> None:
@@ -162,7 +167,7 @@ async def _refusals(store: AnyStore, key: str) -> None:
 
 async def _expect(where: str, operation: Any, expected: object) -> None:
     got = await operation
-    claim(where, got == expected and type(got) is type(expected), repr(_short(expected)), _short(got))
+    claim(where, got == expected and type(got) is type(expected), repr(_short(expected)), repr(_short(got)))
 
 
 def _short(value: object) -> object:

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from meshwright_sdk import Balancer, Endpoint, NoOptions, Request
+from meshwright_sdk.testing import build, check_balancer, make_endpoint
+
+
+class Sound(Balancer[NoOptions]):
+    """The first with weight, or the first of all."""
+
+    def pick(self, endpoints: Sequence[Endpoint], request: Request) -> Endpoint | None:
+        return next((each for each in endpoints if each.weight), endpoints[0] if endpoints else None)
+
+
+class NotReadyForNothing(Sound):
+    def pick(self, endpoints: Sequence[Endpoint], request: Request) -> Endpoint | None:
+        return endpoints[0]
+
+
+class InventsOne(Sound):
+    def pick(self, endpoints: Sequence[Endpoint], request: Request) -> Endpoint | None:
+        return make_endpoint() if endpoints else None
+
+
+class GivesSomethingForNothing(Sound):
+    def pick(self, endpoints: Sequence[Endpoint], request: Request) -> Endpoint | None:
+        return super().pick(endpoints, request) or make_endpoint()
+
+
+class PicksNone(Sound):
+    def pick(self, endpoints: Sequence[Endpoint], request: Request) -> Endpoint | None:
+        return None
+
+
+class Asynchronous(Sound):
+    async def pick(self, endpoints: Sequence[Endpoint], request: Request) -> Any:  # type: ignore[override]
+        return endpoints[0] if endpoints else None
+
+
+class AsynchronousForSome(Sound):
+    def pick(self, endpoints: Sequence[Endpoint], request: Request) -> Any:
+        return self._later() if endpoints else None
+
+    async def _later(self) -> None:
+        pass
+
+
+class Sorts(Sound):
+    def pick(self, endpoints: Sequence[Endpoint], request: Request) -> Endpoint | None:
+        if isinstance(endpoints, list):
+            endpoints.reverse()
+        return super().pick(endpoints, request)
+
+
+class Counts(Sound):
+    def pick(self, endpoints: Sequence[Endpoint], request: Request) -> Endpoint | None:
+        pick = super().pick(endpoints, request)
+        if pick is not None:
+            pick.requests += 1
+        return pick
+
+
+class IgnoresWeights(Sound):
+    turn = 0
+
+    def pick(self, endpoints: Sequence[Endpoint], request: Request) -> Endpoint | None:
+        self.turn += 1
+        return endpoints[self.turn % len(endpoints)] if endpoints else None
+
+
+class RemembersTheFirst(Sound):
+    first: Endpoint | None = None
+
+    def pick(self, endpoints: Sequence[Endpoint], request: Request) -> Endpoint | None:
+        self.first = self.first or super().pick(endpoints, request)
+        return self.first if endpoints else None
+
+
+class RemembersTheWeights(Sound):
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.known: dict[Endpoint, int] = {}
+
+    def pick(self, endpoints: Sequence[Endpoint], request: Request) -> Endpoint | None:
+        for endpoint in endpoints:
+            self.known.setdefault(endpoint, endpoint.weight)
+        return next((each for each in endpoints if self.known[each]), endpoints[0] if endpoints else None)
+
+
+class DividesByWeight(Sound):
+    def pick(self, endpoints: Sequence[Endpoint], request: Request) -> Endpoint | None:
+        return min(endpoints, key=lambda each: each.in_flight / each.weight, default=None)
+
+
+async def test_a_sound_balancer_passes() -> None:
+    await check_balancer(build(Sound))
+
+
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        (
+            NotReadyForNothing,
+            "pick([]): expected None; it raised IndexError",
+        ),
+        (GivesSomethingForNothing, "pick([]): expected None, as a service may have no endpoint for a while; got <End"),
+        (InventsOne, "expected one of the objects in the sequence it was given, and no other; got "),
+        (PicksNone, "expected one of them, as all of them are idle and there is a weight; got None"),
+        (Asynchronous, "pick([]): expected None at once (pick is no `async def`: it never waits); got a coroutine"),
+        (AsynchronousForSome, "one of them at once (pick is no `async def`: it never waits); got a coroutine"),
+        (Sorts, "the sequence to be left as it is"),
+        (Counts, "in_flight, requests and weight to be left as they are"),
+        (IgnoresWeights, "nothing for an endpoint of weight 0 while another has more"),
+        (RemembersTheFirst, "one of the objects in the sequence it was given"),
+        (RemembersTheWeights, "the weights of now with a new sequence"),
+        (DividesByWeight, "it raised ZeroDivisionError"),
+    ],
+)
+async def test_a_broken_balancer_is_told_what_to_mend(broken: type[Sound], message: str) -> None:
+    with pytest.raises(AssertionError, match=re.escape(message)):
+        await check_balancer(build(broken))
