@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from meshwright_plugins.balancers.least_connections import LeastConnections
 from meshwright_sdk import Endpoint
-from meshwright_sdk.testing import build, make_endpoint, make_request
+from meshwright_sdk.testing import build, check_balancer, make_endpoint, make_request
 
 
 def endpoint(in_flight: int = 0, weight: int = 1) -> Endpoint:
@@ -74,3 +74,7 @@ def test_no_endpoint_is_less_loaded_than_the_one_taken(loads: list[tuple[int, in
 
         assert pick is not None
         assert Fraction(pick.in_flight, pick.weight) == min(Fraction(in_flight, weight) for in_flight, weight in loads)
+
+
+async def test_it_holds_to_the_contract_of_balancers() -> None:
+    await check_balancer(build(LeastConnections))

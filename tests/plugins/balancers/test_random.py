@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meshwright_plugins.balancers.random import Random
-from meshwright_sdk.testing import build, make_endpoint, make_request
+from meshwright_sdk.testing import build, check_balancer, make_endpoint, make_request
 
 
 def test_the_weights_give_the_shares() -> None:
@@ -47,3 +47,7 @@ def test_every_draw_finds_an_endpoint_with_weight(weights: list[int], draw: floa
 
     assert pick is not None
     assert pick.weight > 0 or not any(weights)
+
+
+async def test_it_holds_to_the_contract_of_balancers() -> None:
+    await check_balancer(build(Random))

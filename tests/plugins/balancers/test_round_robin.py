@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from meshwright_plugins.balancers.round_robin import RoundRobin
-from meshwright_sdk.testing import build, make_endpoint, make_request
+from meshwright_sdk.testing import build, check_balancer, make_endpoint, make_request
 
 
 def test_each_endpoint_has_its_turn_whatever_its_weight() -> None:
@@ -20,3 +20,7 @@ def test_a_weight_of_zero_puts_an_endpoint_out_of_the_round() -> None:
 
 def test_no_endpoint_is_no_pick() -> None:
     assert build(RoundRobin).pick([], make_request()) is None
+
+
+async def test_it_holds_to_the_contract_of_balancers() -> None:
+    await check_balancer(build(RoundRobin))

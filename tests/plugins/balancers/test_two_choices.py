@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from meshwright_plugins.balancers.two_choices import TwoChoices
 from meshwright_sdk import Endpoint
-from meshwright_sdk.testing import build, make_endpoint, make_request
+from meshwright_sdk.testing import build, check_balancer, make_endpoint, make_request
 
 
 def endpoint(weight: int = 1, in_flight: int = 0) -> Endpoint:
@@ -95,3 +95,7 @@ def test_any_two_draws_are_different_endpoints_with_weight(weights: list[int], o
 
     assert len(set(drawn)) == min(2, sum(1 for weight in weights if weight) or len(weights))
     assert all(each.weight for each in drawn) or not any(weights)
+
+
+async def test_it_holds_to_the_contract_of_balancers() -> None:
+    await check_balancer(build(TwoChoices))

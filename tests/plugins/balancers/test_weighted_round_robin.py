@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections import Counter
 
 from meshwright_plugins.balancers.weighted_round_robin import WeightedRoundRobin
-from meshwright_sdk.testing import build, make_endpoint, make_request
+from meshwright_sdk.testing import build, check_balancer, make_endpoint, make_request
 
 
 def test_five_one_one_is_spread_as_nginx_spreads_it() -> None:
@@ -22,3 +22,7 @@ def test_two_to_one_is_two_hundred_and_one_hundred_of_three_hundred() -> None:
 
 def test_no_endpoint_is_no_pick() -> None:
     assert build(WeightedRoundRobin).pick([], make_request()) is None
+
+
+async def test_it_holds_to_the_contract_of_balancers() -> None:
+    await check_balancer(build(WeightedRoundRobin))

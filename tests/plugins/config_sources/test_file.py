@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from meshwright_plugins.config_sources.file import File
 from meshwright_sdk import ConfigDocument, ConfigError, Tasks
-from meshwright_sdk.testing import ManualClock, build
+from meshwright_sdk.testing import ManualClock, build, check_config_source
 
 WITHIN_S = 10
 
@@ -288,3 +288,13 @@ def test_an_interval_of_nothing_is_refused() -> None:
         build(File, path="gateway.yaml", interval="0s")
     with pytest.raises(ValidationError):
         build(File, path="gateway.yaml", interval="1")
+
+
+async def test_it_holds_to_the_contract_of_sources(tmp_path: Path) -> None:
+    file, clock = tmp_path / "gateway.yaml", ManualClock()
+    file.write_text("routes: []")
+
+    def change() -> None:
+        replace(file, "routes: [1]")
+
+    await check_config_source(build(File, clock=clock, path=str(file)), change, wait=clock.advance)

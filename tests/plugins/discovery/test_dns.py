@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from meshwright_plugins.discovery.dns import Dns
 from meshwright_plugins.discovery.dns.options import parse_server
 from meshwright_sdk import Instance, Tasks
-from meshwright_sdk.testing import ManualClock, build
+from meshwright_sdk.testing import ManualClock, build, check_discovery
 
 DNSMASQ = shutil.which("dnsmasq") or shutil.which("dnsmasq", path="/usr/sbin:/usr/local/sbin")
 needs_dnsmasq = pytest.mark.skipif(DNSMASQ is None, reason="needs dnsmasq (Debian package dnsmasq-base)")
@@ -330,3 +330,11 @@ def test_what_is_no_name_is_refused(host: str) -> None:
 )
 def test_a_server_is_an_address_and_maybe_a_port(text: str, parts: tuple[str, int]) -> None:
     assert parse_server(text) == parts
+
+
+@needs_dnsmasq
+async def test_it_holds_to_the_contract_of_discoveries(server: DnsServer) -> None:
+    server.publish("10.0.0.1 orders.test")
+    await server.start()
+
+    await check_discovery(dns_of(server))

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from meshwright_plugins.discovery.static import Static
 from meshwright_sdk import Instance
-from meshwright_sdk.testing import build
+from meshwright_sdk.testing import build, check_discovery
 
 FULL = {"url": "https://b.test", "weight": 2, "zone": "east", "labels": {"version": "v2"}}
 
@@ -56,3 +56,7 @@ def test_the_schema_for_editors_takes_both_forms(endpoint: Any, valid: bool) -> 
     validator = jsonschema.Draft202012Validator(Static.Options.model_json_schema())
 
     assert validator.is_valid({"endpoints": [endpoint]}) is valid
+
+
+async def test_it_holds_to_the_contract_of_discoveries() -> None:
+    await check_discovery(build(Static, endpoints=["http://10.0.0.1:80"]))

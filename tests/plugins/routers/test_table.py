@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from meshwright_plugins.routers.table import Table
 from meshwright_sdk import FieldMatch, Match, Request, Response, Route
-from meshwright_sdk.testing import build, make_request
+from meshwright_sdk.testing import build, check_router, make_request
 
 
 async def answer(request: Request) -> Response:
@@ -472,3 +472,7 @@ def lines_run(table: Table, request: Request) -> int:
     finally:
         sys.settrace(before)
     return lines
+
+
+async def test_it_holds_to_the_contract_of_routers() -> None:
+    await check_router(lambda: build(Table))

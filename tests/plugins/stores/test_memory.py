@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from meshwright_plugins.stores.memory import Memory
 from meshwright_plugins.stores.memory.entries import Entries
 from meshwright_sdk import Rate
-from meshwright_sdk.testing import ManualClock, build
+from meshwright_sdk.testing import ManualClock, build, check_store
 
 
 @pytest.fixture
@@ -342,3 +342,7 @@ def test_what_is_prolonged_again_and_again_needs_no_note_each_time() -> None:
         entries.put("key", 0, 0.0, float(end))
 
     assert len(entries._notes) == 1
+
+
+async def test_it_holds_to_the_contract_of_stores(store: Memory, clock: ManualClock) -> None:
+    await check_store(store, wait=clock.advance)
