@@ -20,8 +20,8 @@ from meshwright_sdk.sources import AnyConfigSource
 
 logger = logging.getLogger("meshwright.control")
 
-ACKNOWLEDGE_S = 10.0
-"""How long all workers may take to be ready for a version."""
+ACKNOWLEDGE_S = 35.0
+"""How long all workers may take to be ready for a version: a little more than its parts have to start."""
 ADMIT_S = 40.0
 """How long a new worker may take: it imports everything, and nothing waits for it but itself."""
 WATCH_AGAIN_S = 5.0

@@ -29,6 +29,8 @@ logger = logging.getLogger("meshwright.listeners")
 
 BACKLOG = 2048
 _SWEEP_S = 0.5
+_ABORT_S = 5.0
+"""How much longer than its grace a drain may take before connections are aborted."""
 
 
 def bind_socket(bind: Bind, *, reuse_port: bool = False) -> socket.socket:
@@ -178,6 +180,7 @@ class Listeners:
         self._reuse_port = reuse_port
         self._ports = ports if ports is not None else {}
         self._running: dict[Listener, asyncio.Task[None]] = {}
+        self._draining: set[asyncio.Task[None]] = set()
         self._tasks = Tasks()
 
     def prepare(self, configs: Sequence[ListenerConfig], base_dir: Path) -> list[Listener]:
@@ -231,7 +234,10 @@ class Listeners:
                 listener.open()
                 self._running[listener] = self._tasks.spawn(listener.serve(), name=f"listener {listener.bound.name}")
         for listener in [each for each in self._running if each not in prepared]:
-            self._tasks.spawn(self._drain(listener, grace_s), name=f"drain of listener {listener.bound.name}")
+            draining = _drain(listener, self._running.pop(listener), grace_s)
+            task = self._tasks.spawn(draining, name=f"drain of listener {listener.bound.name}")
+            self._draining.add(task)
+            task.add_done_callback(self._draining.discard)
 
     def discard(self, prepared: Sequence[Listener]) -> None:
         """Give up prepared listeners that do not run."""
@@ -239,18 +245,22 @@ class Listeners:
             if listener not in self._running:
                 listener.discard()
 
-    async def _drain(self, listener: Listener, grace_s: float) -> None:
-        task = self._running.pop(listener)
-        listener.drain(grace_s)
-        await asyncio.wait([task], timeout=grace_s + 5.0)
-        listener.abort()
-
     async def close(self, grace_s: float) -> None:
         """Stop taking connections; running requests have `grace_s` seconds to finish, then they are cut off."""
-        await asyncio.gather(*(self._drain(listener, grace_s) for listener in tuple(self._running)))
+        self.commit([], grace_s=grace_s)
+        if self._draining:
+            await asyncio.wait(self._draining, timeout=grace_s + _ABORT_S)
         await self._tasks.close()
 
     @property
     def bound(self) -> list[Bound]:
         """The listeners that run, in no special order."""
         return [listener.bound for listener in self._running]
+
+
+async def _drain(listener: Listener, serving: asyncio.Task[None], grace_s: float) -> None:
+    try:
+        listener.drain(grace_s)
+        await asyncio.wait([serving], timeout=grace_s + _ABORT_S)
+    finally:
+        listener.abort()
