@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +13,8 @@ from meshwright_sdk.plugin import O_co, Plugin
 from meshwright_sdk.request import Request
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_USER = re.compile(r"//.*@")
+_HOST = re.compile(r"[a-z0-9._~:%-]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,18 +55,24 @@ class Origin:
 
 
 def parse_origin(url: str) -> Origin:
-    """Return the parts of an instance's URL; raises ValueError with what was expected and what came."""
+    """Return the parts of an instance's URL; raises ValueError with what was expected and what came.
+
+    What came is told without its user information, which may be a password.
+    """
+    shown = _USER.sub("//***@", url)
+    expected = f"url: expected http://host:port, https://host:port or unix:/path; got {shown!r}"
+    if not url.isprintable():
+        raise ValueError(expected)
     if url.startswith("unix:/"):
         return Origin("http", "localhost", 80, url.removeprefix("unix:"))
-    expected = f"url: expected http://host:port, https://host:port or unix:/path; got {url!r}"
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
         raise ValueError(expected) from None
-    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or parts.username or parts.path.strip("/"):
+    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or parts.path.strip("/") or shown != url:
         raise ValueError(expected)
-    if parts.query or parts.fragment or port == 0:
+    if parts.query or parts.fragment or port == 0 or _HOST.fullmatch(parts.hostname) is None:
         raise ValueError(expected)
     return Origin(parts.scheme, parts.hostname, port or _DEFAULT_PORTS[parts.scheme])
 
