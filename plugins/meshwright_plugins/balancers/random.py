@@ -25,4 +25,4 @@ class Random(Balancer[NoOptions]):
             self._bounds = list(accumulate(effective_weights([endpoint.weight for endpoint in endpoints])))
             self._endpoints = endpoints
         bounds = self._bounds
-        return endpoints[bisect(bounds, self._random() * bounds[-1])]
+        return endpoints[bisect(bounds, int(self._random() * bounds[-1]))]

@@ -39,11 +39,12 @@ class TwoChoices(Balancer[NoOptions]):
 
     def _draw(self) -> tuple[int, int]:
         """Return two indexes, different ones unless a single endpoint has all the weight."""
+        # Whole numbers, because a sum of fractions may be rounded up to the end of the last weight, and beyond it.
         bounds = self._bounds
-        first = bisect(bounds, self._random() * bounds[-1])
+        first = bisect(bounds, int(self._random() * bounds[-1]))
         rest = bounds[-1] - self._weights[first]
         if rest == 0:
             return first, first
-        point = self._random() * rest
+        point = int(self._random() * rest)
         before = bounds[first] - self._weights[first]
         return first, bisect(bounds, point if point < before else point + self._weights[first])

@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections import Counter
 from random import Random as Chance
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from meshwright_plugins.balancers.two_choices import TwoChoices
@@ -71,6 +71,7 @@ def test_a_single_endpoint_is_taken_and_none_is_none() -> None:
     st.floats(0, 1, exclude_max=True),
     st.floats(0, 1, exclude_max=True),
 )
+@example([3, 1, 2], 0.0, 1 - 2**-53)
 def test_any_two_draws_are_different_endpoints_with_weight(weights: list[int], one: float, other: float) -> None:
     class Loaded(Chance):
         draws = iter((one, other))
