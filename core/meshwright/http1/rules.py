@@ -50,6 +50,11 @@ class Head:
     expects_continue: bool = False
     ends_here: bool = False
 
+    @property
+    def has_body(self) -> bool:
+        """Whether content follows, as far as a request's head tells."""
+        return self.chunked or bool(self.length)
+
 
 def read_head(raw: RawHeaders, error: type[MeshwrightError]) -> Head:
     """Split `raw` (lower-case names) into what goes on and what ends here.

@@ -1,0 +1,89 @@
+"""A response as bytes to the client: its head, and the sink its streamed body is piped to; no reading goes in here."""
+
+from __future__ import annotations
+
+from email.utils import formatdate
+from typing import Protocol
+
+from meshwright.http1.exchange import Exchange
+from meshwright.http1.rules import LAST_CHUNK, STATUS_LINES, chunk, write_fields
+from meshwright_sdk.errors import PluginError
+from meshwright_sdk.response import Response
+
+
+class Output(Protocol):
+    """The writing side of a client's connection, as a response's body sees it."""
+
+    def write(self, data: bytes) -> None:
+        """Send to the client."""
+
+    def body_sent(self, exchange: Exchange, response: Response) -> None:
+        """The response is complete."""
+
+    def body_failed(self, exchange: Exchange, response: Response, error: BaseException) -> None:
+        """The response broke off."""
+
+
+def response_head(exchange: Exchange, response: Response, *, no_body: bool) -> bytes:
+    """Return the head of a response, framed by its body; the fields' own framing is never written."""
+    version = exchange.request.http_version
+    head = STATUS_LINES[response.status] + write_fields(response.headers.raw)
+    if response.endpoint is None and response.headers.get_bytes(b"date") is None:
+        head += b"date: %b\r\n" % formatdate(usegmt=True).encode("ascii")
+    length = response.body.length
+    if no_body:
+        declared = response.headers.get_bytes(b"content-length")
+        if declared is not None and response.status != 204:
+            head += b"content-length: %b\r\n" % declared
+    elif length is not None:
+        head += b"content-length: %d\r\n" % length
+    elif version == "1.1":
+        head += b"transfer-encoding: chunked\r\n"
+    if not exchange.keep_alive:
+        return head + b"connection: close\r\n\r\n"
+    return head + (b"\r\n" if version == "1.1" else b"connection: keep-alive\r\n\r\n")
+
+
+class ResponseSink:
+    """Writes a streamed response to the client, framed; the head leaves with the first chunk."""
+
+    __slots__ = ("_chunked", "_exchange", "_head", "_left", "_output", "_response")
+
+    def __init__(self, output: Output, exchange: Exchange, response: Response, head: bytes) -> None:
+        self._output = output
+        self._exchange = exchange
+        self._response = response
+        self._head = head
+        self._left = response.body.length
+        self._chunked = self._left is None and exchange.request.http_version == "1.1"
+
+    def flush_head(self) -> None:
+        """Send the head now: nothing of the body is here yet."""
+        head, self._head = self._head, b""
+        if head:
+            self._output.write(head)
+
+    def write(self, data: bytes) -> None:
+        if self._left is not None:
+            self._left -= len(data)
+            if self._left < 0:
+                self.fail(PluginError("response body: longer than its content-length"))
+                return
+        if self._chunked:
+            data = chunk(data)
+        head, self._head = self._head, b""
+        self._output.write(head + data if head else data)
+
+    def end(self) -> None:
+        if self._left:
+            self.fail(PluginError("response body: shorter than its content-length"))
+            return
+        if self._chunked:
+            self._output.write(self._head + LAST_CHUNK)
+            self._head = b""
+        else:
+            self.flush_head()
+        self._output.body_sent(self._exchange, self._response)
+
+    def fail(self, error: BaseException) -> None:
+        self._output.body_failed(self._exchange, self._response, error)
