@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 
 from meshwright_sdk.asgi import App, Message, Scope, clean_headers
 from meshwright_sdk.body import Body
-from meshwright_sdk.errors import ClientGoneError, MeshwrightError, PluginError
+from meshwright_sdk.errors import ClientGoneError, MeshwrightError, PluginError, UpstreamTimeoutError
 from meshwright_sdk.headers import Headers
 from meshwright_sdk.request import Request
 from meshwright_sdk.response import Response
@@ -60,16 +60,25 @@ class AppCall:
         "_size",
         "_status",
         "_task",
+        "_timeout_s",
         "_writer",
     )
 
     def __init__(
-        self, app: App, scope: Scope, request: Request, *, linger_s: float = 0.0, failed: Failed | None = None
+        self,
+        app: App,
+        scope: Scope,
+        request: Request,
+        *,
+        timeout_s: float | None = None,
+        linger_s: float = 0.0,
+        failed: Failed | None = None,
     ) -> None:
         self._app = app
         self._scope = scope
         self._body = request.body
         self._method = request.method
+        self._timeout_s = timeout_s
         self._linger_s = linger_s
         self._failed = failed
         self._loop = asyncio.get_running_loop()
@@ -94,14 +103,22 @@ class AppCall:
         """Start the application in `tasks` and return its answer, once the head of it is there.
 
         An answer that comes whole has its bytes. Raises what the application raises, PluginError when it ends
-        without an answer.
+        without an answer, UpstreamTimeoutError when there is none after `timeout_s`.
         """
         self._task = tasks.spawn(self._run(), name=name)
+        timer = self._loop.call_later(self._timeout_s, self._expire) if self._timeout_s is not None else None
         try:
             return await self._answer
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, UpstreamTimeoutError):
             await self.aclose()
             raise
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    def _expire(self) -> None:
+        if not self._answer.done():
+            self._answer.set_exception(UpstreamTimeoutError("asgi: no answer in time"))
 
     async def _run(self) -> None:
         error: Exception | None = None

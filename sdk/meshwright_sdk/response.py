@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import AsyncIterable, Callable, Mapping
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Protocol
 
 from meshwright_sdk.body import Body
@@ -110,8 +111,9 @@ class Response:
         if self.closed:
             return
         try:
-            for body in (self._body, *(self._replaced or ())):
-                await body.aclose()
+            async with AsyncExitStack() as stack:
+                for body in (*(self._replaced or ()), self._body):
+                    stack.push_async_callback(body.aclose)
         finally:
             if self.tunnel is not None:
                 self.tunnel.close()

@@ -142,3 +142,15 @@ async def test_the_life_ends_even_if_the_body_cannot_be_closed() -> None:
         await response.aclose()
 
     assert (ends, response.closed, line.closed) == ([None], True, True)
+
+
+async def test_every_body_is_closed_though_one_of_them_cannot_be() -> None:
+    events: list[str] = []
+    response = Response(200, body=Source("first", events))
+    response.body = Body.stream(Source("second", events, fails=True))
+
+    with pytest.raises(OSError, match="gone"):
+        await response.aclose()
+
+    assert events == ["second", "first"]
+    assert response.closed

@@ -13,14 +13,14 @@ from meshwright_sdk.testing.checks import (
 )
 from meshwright_sdk.testing.clock import ManualClock
 from meshwright_sdk.testing.files import import_file
-from meshwright_sdk.testing.gateway import TestGateway, gateway
+from meshwright_sdk.testing.gateway import RunningGateway, gateway
 from meshwright_sdk.testing.messages import make_endpoint, make_request
 from meshwright_sdk.testing.upstream import FakeUpstream
 
 __all__ = [
     "FakeUpstream",
     "ManualClock",
-    "TestGateway",
+    "RunningGateway",
     "build",
     "check_balancer",
     "check_config_source",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 
-class TestGateway(Protocol):
+class RunningGateway(Protocol):
     """A running gateway."""
 
     @property
@@ -23,7 +23,7 @@ class TestGateway(Protocol):
         """Take another configuration into use; raises ConfigError and then changes nothing."""
 
 
-def gateway(config: str, *, base_dir: Path | None = None) -> AbstractAsyncContextManager[TestGateway]:
+def gateway(config: str, *, base_dir: Path | None = None) -> AbstractAsyncContextManager[RunningGateway]:
     """Return a gateway on real sockets for `async with`, made from a YAML text.
 
     Give its listeners port 0: `listeners: [{name: web, bind: "127.0.0.1:0"}]`. Relative paths start at
@@ -32,5 +32,5 @@ def gateway(config: str, *, base_dir: Path | None = None) -> AbstractAsyncContex
     found = list(entry_points(group="meshwright.runtime", name="gateway"))
     if not found:
         raise LookupError("gateway: expected an installed runtime (pip install meshwright); got none")
-    made: AbstractAsyncContextManager[TestGateway] = found[0].load()(config, base_dir=base_dir)
+    made: AbstractAsyncContextManager[RunningGateway] = found[0].load()(config, base_dir=base_dir)
     return made
