@@ -7,7 +7,7 @@ import logging
 import os
 import socket
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Any, cast
 import uvicorn
 
 from meshwright.config.problems import Problem, config_error
+from meshwright.http1.counts import ListenerCounts
 from meshwright.http1.server import Handle, HttpServerProtocol
 from meshwright_sdk.errors import ConfigError
+from meshwright_sdk.metrics import Metrics
 from meshwright_sdk.tasks import Tasks
 
 if TYPE_CHECKING:
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
     from meshwright.config.model import ListenerConfig
 
 logger = logging.getLogger("meshwright.listeners")
+
+MakeProtocol = Callable[..., HttpServerProtocol]
+"""Makes the protocol of one connection from the arguments that uvicorn gives."""
 
 BACKLOG = 2048
 _SWEEP_S = 0.5
@@ -94,7 +99,7 @@ class Bound:
 class Listener:
     """One listening socket and the connections it took."""
 
-    def __init__(self, config: ListenerConfig, bound: socket.socket, handle: Handle, base_dir: Path) -> None:
+    def __init__(self, config: ListenerConfig, bound: socket.socket, protocol: MakeProtocol, base_dir: Path) -> None:
         self.config = config
         self.bound = Bound(
             name=config.name, bind=address_of(bound), scheme="https" if config.tls is not None else "http"
@@ -109,7 +114,7 @@ class Listener:
         self._server = Server(
             uvicorn.Config(
                 _not_asgi,
-                http=cast("type[asyncio.Protocol]", partial(HttpServerProtocol, handle)),
+                http=cast("type[asyncio.Protocol]", protocol),
                 ws="none",
                 lifespan="off",
                 interface="asgi3",
@@ -175,8 +180,11 @@ class Listeners:
     `ports` gives the port of a listener that asks for port 0, by name, so that workers share it.
     """
 
-    def __init__(self, handle: Handle, *, reuse_port: bool = False, ports: Mapping[str, int] | None = None) -> None:
+    def __init__(
+        self, handle: Handle, metrics: Metrics, *, reuse_port: bool = False, ports: Mapping[str, int] | None = None
+    ) -> None:
         self._handle = handle
+        self._metrics = metrics
         self._reuse_port = reuse_port
         self._ports = ports if ports is not None else {}
         self._running: dict[Listener, asyncio.Task[None]] = {}
@@ -212,7 +220,8 @@ class Listeners:
             got = f"{config.bind}: {error.strerror or error}"
             raise config_error([Problem("", None, (*path, "bind"), expected, got)]) from error
         try:
-            return Listener(config, bound, self._handle, base_dir)
+            counts = ListenerCounts(self._metrics, config.name)
+            return Listener(config, bound, partial(HttpServerProtocol, self._handle, counts), base_dir)
         except OSError as error:  # ssl.SSLError is one
             bound.close()
             expected = "files with a certificate and its key, in PEM"

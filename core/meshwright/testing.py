@@ -21,7 +21,7 @@ class InProcessGateway:
         self._base_dir = base_dir or Path.cwd()
         self._version = 0
         self.gateway = Gateway()
-        self._listeners = Listeners(self.gateway.handle)
+        self._listeners = Listeners(self.gateway.handle, self.gateway.metrics)
 
     async def __aenter__(self) -> InProcessGateway:
         await self.apply(self._config)

@@ -35,7 +35,7 @@ class LocalWorker:
         self.pid = os.getpid()
         self._metrics = Metrics()
         self._gateway = Gateway(metrics=self._metrics)
-        self._listeners = Listeners(self._gateway.handle, reuse_port=True, ports=ports)
+        self._listeners = Listeners(self._gateway.handle, self._metrics, reuse_port=True, ports=ports)
         self._prepared: dict[int, _Prepared] = {}
         self._preparing: dict[int, asyncio.Task[Any] | None] = {}
         self._tasks = Tasks()

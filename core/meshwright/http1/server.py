@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import httptools
 
+from meshwright.http1.counts import ListenerCounts
 from meshwright.http1.exchange import Exchange, TunnelFlow
 from meshwright.http1.request_head import Peer, keeps_alive, peer_of, request_of
 from meshwright.http1.response_sink import ResponseSink, response_head
@@ -52,13 +53,14 @@ _VERSIONS = frozenset(("1.1", "1.0"))
 class HttpServerProtocol(asyncio.Protocol):
     """One connection from a client: requests in, one at a time and in order; responses out.
 
-    It takes the arguments uvicorn gives a protocol, after `handle`, which never raises anything but
-    CancelledError. What cannot be parsed is answered in its turn, after the requests before it.
+    It takes the arguments uvicorn gives a protocol, after its counts and `handle`, which never raises anything
+    but CancelledError. What cannot be parsed is answered in its turn, after the requests before it.
     """
 
     __slots__ = (
         "_body_source",
         "_closing",
+        "_counts",
         "_current",
         "_fed_bytes",
         "_fields",
@@ -89,12 +91,14 @@ class HttpServerProtocol(asyncio.Protocol):
     def __init__(
         self,
         handle: Handle,
+        counts: ListenerCounts,
         config: uvicorn.Config,
         server_state: ServerState,
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         self._handle = handle
+        self._counts = counts
         self._state = server_state
         self._loop = _loop or asyncio.get_running_loop()
         self._transport: asyncio.Transport = cast("asyncio.Transport", None)
@@ -127,6 +131,8 @@ class HttpServerProtocol(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
         self._state.connections.add(self)  # type: ignore[arg-type]
+        self._counts.connections.value += 1
+        self._counts.open.value += 1
         self._peer = peer_of(
             transport.get_extra_info("peername"),
             transport.get_extra_info("sockname"),
@@ -135,6 +141,7 @@ class HttpServerProtocol(asyncio.Protocol):
         self.deadline = self._loop.time() + HEAD_TIMEOUT_S
 
     def data_received(self, data: bytes) -> None:
+        self._counts.received.value += len(data)
         if self._tunnel_input is not None:
             self._tunnel_input.feed(data)
         elif self._lingered >= 0:
@@ -198,6 +205,7 @@ class HttpServerProtocol(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._state.connections.discard(self)
+        self._counts.open.value -= 1
         self._closing = True
         gone = ClientGoneError("client: closed the connection")
         for exchange in (self._reading, self._current):
@@ -340,7 +348,7 @@ class HttpServerProtocol(asyncio.Protocol):
         head = response_head(exchange, response, no_body=no_body)
         if no_body or (body.data is not None and response.complete):
             exchange.answered = True
-            self._transport.write(head if no_body or not body.data else head + body.data)
+            self.write(head if no_body or not body.data else head + body.data)
             if response.complete:
                 response.settle()
             else:
@@ -479,7 +487,7 @@ class HttpServerProtocol(asyncio.Protocol):
         response = problem(error)
         body = response.body.data or b""
         framing = b"content-length: %d\r\nconnection: close\r\n\r\n" % len(body)
-        self._transport.write(STATUS_LINES[response.status] + write_fields(response.headers.raw) + framing + body)
+        self.write(STATUS_LINES[response.status] + write_fields(response.headers.raw) + framing + body)
         self._begin_to_linger()
 
     # Flow control towards the client, and writing for sinks
@@ -498,6 +506,7 @@ class HttpServerProtocol(asyncio.Protocol):
 
     def write(self, data: bytes) -> None:
         """Send raw bytes."""
+        self._counts.sent.value += len(data)
         self._transport.write(data)
 
     # Tunnels
@@ -508,7 +517,7 @@ class HttpServerProtocol(asyncio.Protocol):
             raise PluginError("response: expected no switch of protocols, which the client did not ask for")
         upgrade = b"connection: upgrade\r\nupgrade: %b\r\n\r\n" % exchange.request.upgrade.encode("latin-1")
         exchange.answered = True
-        self._transport.write(STATUS_LINES[101] + write_fields(response.headers.raw) + upgrade)
+        self.write(STATUS_LINES[101] + write_fields(response.headers.raw) + upgrade)
         try:
             await carry(source, tunnel, self._write_and_drain)
         except MeshwrightError:
@@ -520,7 +529,7 @@ class HttpServerProtocol(asyncio.Protocol):
             await response.aclose()
 
     async def _write_and_drain(self, data: bytes) -> None:
-        self._transport.write(data)
+        self.write(data)
         await self._drain()
 
     def _resume_http(self, exchange: Exchange) -> None:

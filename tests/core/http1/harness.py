@@ -13,6 +13,7 @@ from uvicorn.server import ServerState
 
 from meshwright.chain import compose
 from meshwright.gateway import Gateway
+from meshwright.http1.counts import ListenerCounts
 from meshwright.http1.server import HttpServerProtocol
 from meshwright.pool import PoolLimits
 from meshwright.service import LiveEndpoint, Service
@@ -77,7 +78,7 @@ async def serving(handle: Handle, *, bytewise: bool = False, small_buffers: bool
     bound = listening_socket(small_buffers=small_buffers)
 
     def protocol() -> HttpServerProtocol:
-        return HttpServerProtocol(handle, cast(uvicorn.Config, None), state, {})
+        return HttpServerProtocol(handle, ListenerCounts(Metrics(), "test"), cast(uvicorn.Config, None), state, {})
 
     listener = await asyncio.get_running_loop().create_server(protocol, sock=bound)
     server = Server(bound.getsockname()[1], state, bytewise, small_buffers)
