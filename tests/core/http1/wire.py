@@ -195,25 +195,6 @@ async def scripted_upstream(script: Script, *, small_buffers: bool = False) -> A
         raise failure
 
 
-def replies(*answers: bytes) -> Script:
-    """Answer each request of a connection in turn, then keep still until the other end closes."""
-    return Replies(answers).play
-
-
-class Replies:
-    """A script that answers whatever it is asked, and keeps what it was asked."""
-
-    def __init__(self, answers: tuple[bytes, ...]) -> None:
-        self._answers = answers
-        self.requests: list[Message] = []
-
-    async def play(self, wire: Wire) -> None:
-        for answer in self._answers:
-            self.requests.append(await wire.message())
-            await wire.send(answer)
-        await wire.rest()
-
-
 async def connect(port: int, *, bytewise: bool = False, small_buffers: bool = False) -> Wire:
     """Return a client's connection to `port`."""
     near = socket.socket()
