@@ -25,15 +25,17 @@ async def serve_http(handle: Handle, watch: Watch, scope: Scope, receive: Receiv
     for the whole.
     """
     inbox = Inbox(receive, watch)
-    loop = asyncio.get_running_loop()
+    task = asyncio.current_task()
+    assert task is not None
+    cancelling = task.cancelling()
+    inbox.watch(task.cancel)
     try:
-        async with asyncio.timeout(None) as limit:
-            inbox.watch(lambda: limit.reschedule(loop.time()))
-            await _exchange(handle, scope, inbox, send)
+        await _exchange(handle, scope, inbox, send)
     except ClientGoneError:
         pass
-    except TimeoutError:
-        if not inbox.gone:
+    except asyncio.CancelledError:
+        # As asyncio.timeout does it: a cancellation of our own ends here, anybody else's goes on.
+        if not inbox.gone or task.uncancel() > cancelling:
             raise
     finally:
         inbox.close()

@@ -26,7 +26,7 @@ class Inbox:
     def __init__(self, receive: Receive, watch: Watch) -> None:
         self._receive = receive
         self._watch = watch
-        self._on_leave: Callable[[], None] | None = None
+        self._on_leave: Callable[[], object] | None = None
         self._listener: asyncio.Task[None] | None = None
         self._ahead: Message | None = None
         self._reading = False
@@ -34,7 +34,7 @@ class Inbox:
         self.without_body = False
         """Set it for a request that has no content: the message that says so is then no news."""
 
-    def watch(self, on_leave: Callable[[], None]) -> None:
+    def watch(self, on_leave: Callable[[], object]) -> None:
         """Call `on_leave` once when the client leaves, from now until `finish`."""
         self._on_leave = on_leave
         self._watch.add(self)

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import base64
 import os
+from functools import lru_cache
 from urllib.parse import quote, unquote
 
 from meshwright.asgi.inbox import Inbox
-from meshwright.http1.rules import Head, host_name, read_head
-from meshwright.paths import normalise_path, split_target
+from meshwright.http1.request_head import Peer, peer_of, request_of
+from meshwright.http1.rules import Head, read_head
 from meshwright_sdk.asgi import Scope, body_messages, receive_body
 from meshwright_sdk.body import Body
 from meshwright_sdk.errors import DownstreamError
-from meshwright_sdk.headers import Headers, RawHeaders
-from meshwright_sdk.request import Address, Request
+from meshwright_sdk.request import Request
 
 _PATH_SAFE = "/!$&'()*+,;=:@~"
-_FORWARDED = frozenset((b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"))
 _HANDSHAKE = frozenset(
     (b"sec-websocket-key", b"sec-websocket-version", b"sec-websocket-extensions", b"sec-websocket-protocol")
 )
-_SCHEMES = {"ws": "http", "wss": "https"}
 
 
 async def http_request(scope: Scope, inbox: Inbox) -> Request:
@@ -30,7 +28,8 @@ async def http_request(scope: Scope, inbox: Inbox) -> Request:
     for before somebody reads it where the client may be waiting for an answer first.
     """
     head = _read_head(scope)
-    request = _make(scope, scope["method"].upper(), head)
+    head.upgrade = b""  # nothing but HTTP can be carried by this scope
+    request = _request(scope["method"].upper(), scope, head)
     if head.length is None and not head.chunked and scope["http_version"] in ("1.1", "1.0"):
         inbox.without_body = True
     elif head.chunked or head.expects_continue:
@@ -43,7 +42,7 @@ async def http_request(scope: Scope, inbox: Inbox) -> Request:
 def websocket_request(scope: Scope) -> Request:
     """Return the Upgrade request that stands for a WebSocket scope, with a handshake of its own (RFC 6455, 4.1)."""
     head = _read_head(scope)
-    request = _make(scope, "GET", head)
+    request = _request("GET", scope, head)
     raw = [field for field in request.headers.raw if field[0] not in _HANDSHAKE]
     raw.append((b"sec-websocket-key", base64.b64encode(os.urandom(16))))
     raw.append((b"sec-websocket-version", b"13"))
@@ -58,42 +57,22 @@ def _read_head(scope: Scope) -> Head:
     return read_head([(name.lower(), value) for name, value in scope["headers"]], DownstreamError)
 
 
-def _make(scope: Scope, method: str, head: Head) -> Request:
-    if method in ("CONNECT", "TRACE"):
-        raise DownstreamError(f"method: {method} is not served here", status=405, code="method_refused")
-    version = scope["http_version"]
-    if head.host is None and version == "1.1":
-        raise DownstreamError("host: expected one field (RFC 9112, section 3.2); got none")
-    host = head.host or b""
-    path, query = path_of(scope), scope.get("query_string", b"")
-    if query:
-        split_target(b"/?" + query)
-    said: str = scope.get("scheme", "http")
-    scheme = _SCHEMES.get(said, said)
-    client = Address(*scope["client"]) if scope.get("client") else None
-    return Request(
-        method,
-        path,
-        query.decode("ascii"),
-        Headers.from_raw(_forwarded(head.fields, client, scheme, host)),
-        Body(),
-        host=host_name(host),
-        scheme=scheme,
-        http_version=version,
-        client=client,
-    )
+def _request(method: str, scope: Scope, head: Head) -> Request:
+    client, server = scope.get("client"), scope.get("server") or (None, None)
+    tls = scope.get("scheme", "http") in ("https", "wss")
+    # A Unix socket has a path and no port.
+    peer = _peer(tuple(client) if client else None, tuple(server) if server[1] is not None else None, tls)
+    target, query = raw_path(scope), scope.get("query_string")
+    return request_of(method, target + b"?" + query if query else target, scope["http_version"], head, peer)
 
 
-def _forwarded(fields: RawHeaders, client: Address | None, scheme: str, host: bytes) -> RawHeaders:
-    kept = [field for field in fields if field[0] not in _FORWARDED]
-    kept.append((b"x-forwarded-for", client.host.encode("ascii", "replace") if client else b"unknown"))
-    kept.append((b"x-forwarded-proto", scheme.encode("ascii")))
-    kept.append((b"x-forwarded-host", host))
-    return kept
+@lru_cache(maxsize=1024)
+def _peer(client: tuple[object, ...] | None, server: tuple[object, ...] | None, tls: bool) -> Peer:
+    return peer_of(client, server, tls=tls)
 
 
-def path_of(scope: Scope) -> str:
-    """Return the normal form of the path below the mount; raises BadTargetError.
+def raw_path(scope: Scope) -> bytes:
+    """Return the path below the mount, as the client encoded it.
 
     `raw_path` is taken where it says the same as `path`, which is what a middleware in between changes.
     """
@@ -103,7 +82,7 @@ def path_of(scope: Scope) -> str:
         raw = quote(path, safe=_PATH_SAFE).encode("ascii")
     if root := scope.get("root_path"):
         raw = _below(raw, root)
-    return "*" if raw == b"*" else normalise_path(raw or b"/")
+    return raw or b"/"
 
 
 def _below(raw: bytes, root: str) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from meshwright.plugin_loading import LoadError, import_attribute, importing
 from meshwright_sdk.asgi import App, Scope, http_scope
 from meshwright_sdk.asgi_call import AppCall
 from meshwright_sdk.balancing import Endpoint
-from meshwright_sdk.errors import ConfigError, MeshwrightError, PluginError, ResetError, UpstreamTimeoutError
+from meshwright_sdk.errors import ConfigError, MeshwrightError, PluginError, ResetError
 from meshwright_sdk.request import Request
 from meshwright_sdk.response import Response
 from meshwright_sdk.tasks import Tasks
@@ -54,6 +53,7 @@ class AsgiService:
         self._timeout_s = response_timeout_s
         self._lifespan = Lifespan(self._app, f"service {name}")
         self._tasks = Tasks()
+        self._task_name = f"service {name}"
 
     async def start(self) -> None:
         """Run the application's startup; raises ConfigError when it refuses."""
@@ -72,7 +72,7 @@ class AsgiService:
         self.requests += 1
         self.in_flight += 1
         try:
-            response = await self._answer(request)
+            response = await self._respond(request)
         except BaseException:
             self.in_flight -= 1
             raise
@@ -82,21 +82,6 @@ class AsgiService:
         else:
             request.answers.append(response)
         return response
-
-    async def _answer(self, request: Request) -> Response:
-        limit = asyncio.timeout(self._timeout_s)
-        try:
-            async with limit:
-                return await self._respond(request)
-        except MeshwrightError as error:
-            if isinstance(error, PluginError):
-                self._log(request, error)
-            raise
-        except Exception as error:
-            if limit.expired():
-                raise UpstreamTimeoutError(f"service {self.name}: no answer in time") from None
-            self._log(request, error)
-            raise PluginError(f"service {self.name}: {type(error).__name__}", code="application_failed") from error
 
     def _done(self, error: BaseException | None) -> None:
         self.in_flight -= 1
@@ -121,26 +106,33 @@ class AsgiService:
 
     async def _run(self, app: App, scope: Scope, request: Request) -> Response:
         def failed(error: Exception) -> Exception:
-            if isinstance(error, MeshwrightError) and not isinstance(error, PluginError):
-                return error
-            self._log(request, error)
-            return ResetError(f"service {self.name}: the application failed before its answer was complete")
+            if _is_the_applications(error):
+                self._log(request, error)
+                return ResetError(f"service {self.name}: the application failed before its answer was complete")
+            return error
 
-        call = AppCall(app, scope, request, linger_s=LINGER_S, failed=failed)
-        return await call.respond(self._tasks, f"service {self.name}")
+        call = AppCall(app, scope, request, timeout_s=self._timeout_s, linger_s=LINGER_S, failed=failed)
+        try:
+            return await call.respond(self._tasks, self._task_name)
+        except Exception as error:
+            if not _is_the_applications(error):
+                raise
+            self._log(request, error)
+            raise PluginError(f"service {self.name}: {type(error).__name__}", code="application_failed") from error
 
     def _log(self, request: Request, error: Exception) -> None:
-        logger.error(
-            "request %s to service %s: the application failed: %s",
-            request.id or "-",
-            self.name,
-            describe_failure(error),
-        )
+        what, number = describe_failure(error), request.id or "-"
+        logger.error("request %s to service %s: the application failed: %s", number, self.name, what)
 
     def status(self) -> dict[str, Any]:
         """Return what the admin API shows."""
         counts = {"requests": self.requests, "in_flight": self.in_flight}
         return {"name": self.name, "app": self._shown, "endpoints": [], **counts}
+
+
+def _is_the_applications(error: Exception) -> bool:
+    """Return whether it is a mistake of the application, and not of the client or of another filter."""
+    return isinstance(error, PluginError) or not isinstance(error, MeshwrightError)
 
 
 def _websocket_scope(request: Request, scope: Scope) -> Scope:
