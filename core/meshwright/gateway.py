@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
+from contextlib import AsyncExitStack
 from random import Random
 
 from meshwright.build import Resources, build_snapshot
@@ -21,6 +21,7 @@ from meshwright_sdk.sources import ConfigDocument
 from meshwright_sdk.tasks import Tasks
 
 logger = logging.getLogger("meshwright.gateway")
+
 
 class Gateway:
     """Routes requests and runs their chains; swaps one snapshot for the next between two requests."""
@@ -88,13 +89,8 @@ class Gateway:
         visit = Visit(route.counts, snapshot.users)  # type: ignore[attr-defined]
         try:
             response = await route.handle(request)
-        except asyncio.CancelledError as error:
-            await _close_answers(request, error)
-            visit(error)
-            raise
-        except Exception as error:
-            await _close_answers(request, error)
-            response = answer_to(error, request)
+        except BaseException as error:
+            response = await _failed(error, request, visit)
         else:
             answers = request.answers
             if answers is not None and (len(answers) > 1 or answers[0] is not response):
@@ -125,6 +121,22 @@ def _unroutable(error: Exception, request: Request, snapshot: Snapshot) -> Respo
     return response
 
 
+async def _failed(error: BaseException, request: Request, visit: Visit) -> Response:
+    """Close what the chain got and return the answer to `error`; a cancellation is raised again and ends the visit."""
+    try:
+        await _close_answers(request, error)
+        if not isinstance(error, Exception):
+            raise error
+    except BaseException as cancelled:
+        visit(cancelled)
+        raise
+    return answer_to(error, request)
+
+
 async def _close_answers(request: Request, error: BaseException | None) -> None:
-    for answer in request.answers or ():
-        await answer.aclose(error)
+    try:
+        async with AsyncExitStack() as stack:  # none stays open when closing another one fails or is cancelled
+            for answer in request.answers or ():
+                stack.push_async_callback(answer.aclose, error)
+    except Exception:
+        logger.exception("request %s: closing an answer failed", request.id or "-")

@@ -319,7 +319,7 @@ class HttpServerProtocol(asyncio.Protocol):
             self._task = None
             self._transport.abort()
             if response is not None:
-                await response.aclose(ClientGoneError("client: closed the connection"))
+                await _close(response, ClientGoneError("client: closed the connection"))
             raise
         except Exception as error:
             await self._recover(exchange, response, error)
@@ -333,7 +333,7 @@ class HttpServerProtocol(asyncio.Protocol):
         else:
             await self._send(exchange, problem(error, exchange.request))
         if response is not None:
-            await response.aclose(error)
+            await _close(response, error)
 
     async def _send(self, exchange: Exchange, response: Response) -> None:
         if response.tunnel is not None:
@@ -352,7 +352,7 @@ class HttpServerProtocol(asyncio.Protocol):
             if response.complete:
                 response.settle()
             else:
-                await response.aclose()
+                await _close(response, None)
             self._done(exchange)
         else:
             await self._send_body(exchange, response, ResponseSink(self, exchange, response, head))
@@ -364,7 +364,7 @@ class HttpServerProtocol(asyncio.Protocol):
         if source is None:
             if body.data:
                 sink.write(body.data)
-            await response.aclose()
+            await _close(response, None)
             sink.end()
         elif isinstance(source, BodyStream):
             self._body_source = source
@@ -526,7 +526,7 @@ class HttpServerProtocol(asyncio.Protocol):
             self._closing = True
             self.deadline = self._loop.time() + LINGER_S
             self._transport.close()
-            await response.aclose()
+            await _close(response, None)
 
     async def _write_and_drain(self, data: bytes) -> None:
         self.write(data)
