@@ -82,40 +82,45 @@ async def build_snapshot(
     loaded, registry = read(document)
     builder = _Builder(loaded, registry, {part.key: part for part in before}, resources, document)
     snapshot = builder.build(version)
-    await _start(builder.new, loaded)
-    registry.hook.meshwright_snapshot_built(routes=snapshot.routes)
+    try:
+        await _start(builder.new, loaded)
+        _show(snapshot)
+    except BaseException:
+        for part in reversed(builder.new):
+            await part.close()
+        raise
     return snapshot
 
 
 async def _start(parts: list[Part], loaded: LoadedConfig) -> None:
-    try:
-        async with asyncio.timeout(START_TIMEOUT_S):
-            outcomes = await asyncio.gather(*(part.start() for part in parts), return_exceptions=True)
-    except BaseException:
-        await _close(parts)
-        raise
-    problems = [
-        problem
-        for part, outcome in zip(parts, outcomes, strict=True)
-        if isinstance(outcome, BaseException)
-        for problem in _start_problems(part, outcome, loaded)
-    ]
-    if problems:
-        await _close(parts)
-        raise config_error(problems)
+    outcomes = await asyncio.gather(*(_start_one(part) for part in parts), return_exceptions=True)
+    failed = [(part, error) for part, error in zip(parts, outcomes, strict=True) if error is not None]
+    if failed:
+        raise config_error(problem for part, error in failed for problem in _start_problems(part, error, loaded))
 
 
-async def _close(parts: list[Part]) -> None:
-    for part in reversed(parts):
-        await part.close()
+async def _start_one(part: Part) -> None:
+    async with asyncio.timeout(START_TIMEOUT_S):
+        await part.start()
 
 
 def _start_problems(part: Part, error: BaseException, loaded: LoadedConfig) -> Iterator[Problem]:
     if isinstance(error, ConfigError):
         yield from (loaded.located(problem) for problem in error.problems if isinstance(problem, Problem))
         return
-    got = str(error) if isinstance(error, MeshwrightError | ValueError | OSError) else describe_failure(error)
-    yield loaded.located(Problem("", None, part.path, "to be able to start", got))
+    told = isinstance(error, MeshwrightError | ValueError | OSError)
+    got = (str(error) or type(error).__name__) if told else describe_failure(error)
+    yield loaded.located(Problem("", None, part.path, f"to be able to start within {START_TIMEOUT_S:g} s", got))
+
+
+def _show(snapshot: Snapshot) -> None:
+    """Let plugin packages look at the snapshot, and refuse it."""
+    try:
+        snapshot.registry.hook.meshwright_snapshot_built(routes=snapshot.routes)
+    except Exception as error:
+        got = str(error) if isinstance(error, ValueError) else describe_failure(error)
+        problem = Problem("", None, ("routes",), "routes that every plugin accepts", got)
+        raise config_error([snapshot.config.located(problem)]) from error
 
 
 @dataclass(slots=True)
@@ -263,7 +268,9 @@ class _Builder:
     def application(self, name: str, config: ServiceConfig) -> Upstream:
         from meshwright.asgi.service import AsgiService
 
-        return AsgiService(name, config.app or "", base_dir=self.document.base_dir)
+        return AsgiService(
+            name, config.app or "", base_dir=self.document.base_dir, response_timeout_s=config.response_timeout
+        )
 
     def unrouted(self, filters: list[FilterCall]) -> LiveRoute:
         counts = RouteCounts(self.resources.metrics, NO_ROUTE)
