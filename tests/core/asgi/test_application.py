@@ -76,8 +76,11 @@ async def test_without_a_lifespan_the_first_request_starts_it_once(file: Path) -
     app = GatewayApp(str(file))
     async with client_of(app) as client:
         answers = await asyncio.gather(*(client.get("/fixed") for _ in range(5)))
+    snapshot = app.gateway.snapshot
     await app.close()
 
+    assert snapshot is not None
+    assert snapshot.version == 1
     assert [answer.text for answer in answers] == ["one"] * 5
     assert apps.events == ["up", "down"]
 

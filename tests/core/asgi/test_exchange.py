@@ -14,6 +14,7 @@ from meshwright_sdk.asgi import App, Receive, Scope, Send
 from tests.core.asgi.peer import FakeGateway, Peer, PipeEnd, chunks, content, http_scope, turns
 
 DISCONNECT = {"type": "http.disconnect"}
+CHUNKED = [(b"host", b"h"), (b"transfer-encoding", b"chunked")]
 
 
 def app_of(gateway: FakeGateway) -> App:
@@ -65,7 +66,7 @@ async def test_a_request_body_streams_into_the_chain() -> None:
     async def echo(request: Request) -> Response:
         return Response(200, None, Body.stream(request.body.take()))
 
-    scope = http_scope("POST", headers=[(b"host", b"h"), (b"transfer-encoding", b"chunked")])
+    scope = http_scope("POST", headers=CHUNKED)
     peer = await serve(FakeGateway(echo), Peer(content(b"a", more=True), content(b"b")), scope)
 
     assert peer.body == b"ab"
@@ -155,15 +156,46 @@ async def test_content_that_nobody_reads_yet_is_kept_for_whoever_will() -> None:
 
     gateway = FakeGateway(late_reader)
     peer = Peer(content(b"a", more=True), content(b"b", more=True), content(b"c"))
-    task = peer.start(
-        app_of(gateway), http_scope("POST", headers=[(b"host", b"h"), (b"transfer-encoding", b"chunked")])
-    )
+    task = peer.start(app_of(gateway), http_scope("POST", headers=CHUNKED))
     await turns()
     asked_before = peer.asked
     listening.set()
     await task
 
     assert (asked_before, peer.body) == (1, b"abc")
+
+
+async def test_a_client_that_leaves_after_its_content_was_read_ahead_cancels_the_request() -> None:
+    async def reads_one_chunk(request: Request) -> Response:
+        await turns()
+        await anext(aiter(request.body))
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    gateway, peer = FakeGateway(reads_one_chunk), Peer(content(b"a", more=True))
+    task = peer.start(app_of(gateway), http_scope("POST", headers=CHUNKED))
+    await turns(60)
+
+    peer.put(DISCONNECT)
+    await task
+
+    assert gateway.cancelled == 1
+
+
+async def test_a_reader_that_waits_is_the_only_one_to_receive() -> None:
+    async def echo(request: Request) -> Response:
+        return Response(200, None, await request.body.read(100))
+
+    peer = Peer()
+    task = peer.start(app_of(FakeGateway(echo)), http_scope("POST", headers=CHUNKED))
+    await turns()
+    asked = peer.asked
+    peer.put(content(b"a", more=True))
+    await turns()
+    peer.put(content(b"b"))
+    await task
+
+    assert (asked, peer.asked, peer.body) == (1, 2, b"ab")
 
 
 async def test_a_quick_request_starts_no_listener() -> None:
@@ -220,6 +252,23 @@ async def test_cancelling_the_servers_task_cancels_the_request() -> None:
         await task
 
     assert gateway.cancelled == 1
+
+
+async def test_a_server_that_cancels_while_a_departure_is_handled_is_heard() -> None:
+    async def slow_to_end(request: Request) -> Response:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.Event().wait()
+        raise AssertionError
+
+    peer = Peer(content(), DISCONNECT)
+    task = peer.start(app_of(FakeGateway(slow_to_end)), http_scope())
+    await turns()
+    task.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await task
 
 
 async def test_a_tunnel_that_no_http_scope_can_carry_is_closed() -> None:

@@ -324,6 +324,21 @@ async def test_a_wrong_handshake_is_refused(shop: AsgiService, headers: dict[str
     assert caught.value.status == status
 
 
+async def test_a_client_waits_for_an_application_that_does_not_receive() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "websocket.accept"})
+        await asyncio.Event().wait()
+
+    response, client = await connect(AsgiService("raw", app))
+    writes = asyncio.get_running_loop().create_task(_flood(client))
+    await turns(3000)
+
+    assert not writes.done()
+    await response.aclose()
+    with pytest.raises(ResetError):
+        await writes
+
+
 async def test_both_directions_of_a_websocket_are_bounded() -> None:
     sent = 0
     go_on = asyncio.Event()
