@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from email.utils import formatdate
+from functools import lru_cache
+from time import time
 from typing import Protocol
 
 from meshwright.http1.exchange import Exchange
@@ -29,7 +31,7 @@ def response_head(exchange: Exchange, response: Response, *, no_body: bool) -> b
     version = exchange.request.http_version
     head = STATUS_LINES[response.status] + write_fields(response.headers.raw)
     if response.endpoint is None and response.headers.get_bytes(b"date") is None:
-        head += b"date: %b\r\n" % formatdate(usegmt=True).encode("ascii")
+        head += _date_line(int(time()))
     length = response.body.length
     if no_body:
         declared = response.headers.get_bytes(b"content-length")
@@ -42,6 +44,12 @@ def response_head(exchange: Exchange, response: Response, *, no_body: bool) -> b
     if not exchange.keep_alive:
         return head + b"connection: close\r\n\r\n"
     return head + (b"\r\n" if version == "1.1" else b"connection: keep-alive\r\n\r\n")
+
+
+@lru_cache(maxsize=1)
+def _date_line(second: int) -> bytes:
+    """Return the Date field of that second; made once for all the answers in it."""
+    return b"date: %b\r\n" % formatdate(second, usegmt=True).encode("ascii")
 
 
 class ResponseSink:
