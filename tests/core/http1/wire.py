@@ -187,10 +187,15 @@ async def scripted_upstream(script: Script, *, small_buffers: bool = False) -> A
     try:
         yield upstream
     finally:
+        await turns()  # a connection that was just accepted has no task yet
         server.close()
+        await turns()
         for task in tuple(upstream.running):
             task.cancel()
         await until(lambda: not upstream.running)
+        for wire in upstream.wires:
+            wire.writer.transport.abort()
+        await turns()
     for failure in upstream.failures:
         raise failure
 
