@@ -12,7 +12,7 @@ from meshwright.parts import hold, release
 from meshwright.snapshot import Snapshot
 from meshwright.traffic import Visit
 from meshwright_sdk.clock import SystemClock
-from meshwright_sdk.errors import MeshwrightError, NoEndpointsError
+from meshwright_sdk.errors import ClientGoneError, MeshwrightError, NoEndpointsError
 from meshwright_sdk.metrics import Metrics
 from meshwright_sdk.problems import problem
 from meshwright_sdk.request import Request
@@ -128,6 +128,7 @@ async def _failed(error: BaseException, request: Request, visit: Visit) -> Respo
         if not isinstance(error, Exception):
             raise error
     except BaseException as cancelled:
+        visit.status = ClientGoneError.status
         visit(cancelled)
         raise
     return answer_to(error, request)

@@ -114,13 +114,17 @@ class Service:
         return response
 
     def update(self, instances: Sequence[Instance]) -> None:
-        """Take over discovery's list; endpoints that stay keep their pools and counts."""
+        """Take over discovery's list; endpoints that stay keep their pools and counts.
+
+        A list that changes nothing leaves the sequence as it is, which balancers rely on.
+        """
         known = {endpoint.instance: endpoint for endpoint in self.endpoints}
         endpoints = []
         for instance in dict.fromkeys(instances):
             endpoint = known.pop(instance, None)
             endpoints.append(endpoint or LiveEndpoint(instance, self._make_pool))
-        self.endpoints = tuple(endpoints)
+        if tuple(endpoints) != self.endpoints:
+            self.endpoints = tuple(endpoints)
         for gone in known.values():
             gone.pool.close()
             self._retired.append(gone)
@@ -151,7 +155,7 @@ class Service:
             self._forget_retired()
 
     def _forget_retired(self) -> None:
-        for endpoint in [each for each in self._retired if not each.pool.open]:
+        for endpoint in [each for each in self._retired if not (each.pool.open or each.in_flight)]:
             self._retired.remove(endpoint)
             for number in self._past:
                 self._past[number] += getattr(endpoint.pool, number)

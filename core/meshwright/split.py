@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from meshwright_sdk.filters import CallNext
 from meshwright_sdk.request import Request
 from meshwright_sdk.response import Response
-from meshwright_sdk.weights import SmoothWeights
+from meshwright_sdk.weights import SmoothWeights, effective_weights
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,9 +30,11 @@ class Split:
 
     def __init__(self, targets: Sequence[Target], *, cookie: str = "", header: str = "") -> None:
         self._targets = tuple(targets)
-        self._turn = SmoothWeights([target.weight for target in targets])
-        self._by_name = {target.service: target for target in targets if target.weight > 0}
-        self._total = sum(target.weight for target in targets)
+        self._weights = effective_weights([target.weight for target in targets])
+        self._turn = SmoothWeights(self._weights)
+        weighed = zip(targets, self._weights, strict=True)
+        self._by_name = {target.service: target for target, weight in weighed if weight > 0}
+        self._total = sum(self._weights)
         self._cookie = cookie
         self._header = header.lower().encode("ascii")
 
@@ -55,8 +57,8 @@ class Split:
 
     def _by_hash(self, value: bytes) -> Target:
         place = zlib.crc32(value) % self._total
-        for target in self._targets:
-            place -= target.weight
+        for target, weight in zip(self._targets, self._weights, strict=True):
+            place -= weight
             if place < 0:
                 return target
         raise AssertionError("the weights add up to the total")
