@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import asyncio
+import gc
+from pathlib import Path
+
+from tests.core.http1.harness import gateway_to
+from tests.core.http1.wire import Wire
+
+SIZE = 64 * 2**20
+ALLOWED = 16 * 2**20
+PIECE = bytes(64 * 1024)
+PAUSE_EVERY = 4 * 2**20
+
+
+def resident_bytes() -> int:
+    """Return the memory that this process holds, by the kernel's account."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+
+class Peak:
+    """The most memory a process held since it began to watch."""
+
+    def __init__(self) -> None:
+        gc.collect()
+        self._before = self._most = resident_bytes()
+
+    def look(self) -> None:
+        self._most = max(self._most, resident_bytes())
+
+    @property
+    def grown(self) -> int:
+        return self._most - self._before
+
+
+async def take_slowly(wire: Wire, size: int, peak: Peak) -> None:
+    """Read `size` bytes; now and then leave the other side alone, so that it fills whatever it can fill."""
+    got = paused = 0
+    while got < size:
+        got += len(await wire.reader.read(len(PIECE)))
+        if got - paused >= PAUSE_EVERY:
+            paused = got
+            peak.look()
+            await asyncio.sleep(0.01)
+    peak.look()
+
+
+async def give(wire: Wire, size: int) -> None:
+    for _ in range(size // len(PIECE)):
+        await wire.send(PIECE)
+
+
+async def test_a_long_download_to_a_slow_client_takes_little_memory() -> None:
+    async def script(wire: Wire) -> None:
+        while True:
+            await wire.message()
+            await wire.send(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % SIZE)
+            await give(wire, SIZE)
+
+    async with gateway_to(script) as rig:
+        wire = await rig.client()
+        peak = Peak()
+        await wire.send(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+        await wire.head()
+        await take_slowly(wire, SIZE, peak)
+    assert peak.grown < ALLOWED
+
+
+async def test_a_long_upload_to_a_slow_upstream_takes_little_memory() -> None:
+    async def script(wire: Wire) -> None:
+        await wire.head()
+        await take_slowly(wire, SIZE, peak)
+        await wire.send(b"HTTP/1.1 204 No Content\r\n\r\n")
+        await wire.rest()
+
+    async with gateway_to(script) as rig:
+        wire = await rig.client()
+        peak = Peak()
+        await wire.send(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\n" % SIZE)
+        await give(wire, SIZE)
+        assert (await wire.message()).status == 204
+    assert peak.grown < ALLOWED
