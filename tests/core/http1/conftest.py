@@ -25,6 +25,6 @@ def bytewise(request: pytest.FixtureRequest) -> bool:
 def no_error_is_logged(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     """Fail when an error was logged; a test that expects one clears it away."""
     yield
-    gc.collect()  # a task whose failure nobody took says so when it is collected
+    gc.collect(1)  # a task whose failure nobody took says so when it is collected
     errors = [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
     assert errors == []

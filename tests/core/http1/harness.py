@@ -11,14 +11,14 @@ from typing import Any, cast
 import uvicorn
 from uvicorn.server import ServerState
 
-from meshwright.chain import compose
-from meshwright.gateway import Gateway
 from meshwright.http1.counts import ListenerCounts
 from meshwright.http1.server import HttpServerProtocol
-from meshwright.pool import PoolLimits
-from meshwright.service import LiveEndpoint, Service
-from meshwright.snapshot import Snapshot
-from meshwright.traffic import LiveRoute, RouteCounts
+from meshwright.traffic.chain import compose
+from meshwright.traffic.counts import LiveRoute, RouteCounts
+from meshwright.traffic.gateway import Gateway
+from meshwright.traffic.pool import PoolLimits
+from meshwright.traffic.service import LiveEndpoint, Service
+from meshwright.traffic.snapshot import Snapshot
 from meshwright_plugins.balancers.weighted_round_robin import WeightedRoundRobin
 from meshwright_sdk import (
     Context,

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from meshwright.http1.client import UpstreamConnection
-from meshwright.pool import Pool, PoolLimits
+from meshwright.traffic.pool import Pool, PoolLimits
 from meshwright_sdk import Request, Response, parse_origin
 from tests.core.http1.wire import Message, Script, ScriptedUpstream, Wire, scripted_upstream, until
 

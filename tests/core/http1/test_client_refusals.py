@@ -34,6 +34,7 @@ MALFORMED = [
 ]
 
 
+@pytest.mark.asyncio(loop_factories=["asyncio"])  # what the parser says is the same everywhere
 @pytest.mark.parametrize("answer", MALFORMED)
 async def test_an_answer_that_could_be_read_in_two_ways_is_no_answer(answer: bytes, bytewise: bool) -> None:
     async with line_to(answering(answer, bytewise=bytewise)) as line:

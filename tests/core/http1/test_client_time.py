@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from meshwright.pool import PoolLimits
+from meshwright.traffic.pool import PoolLimits
 from meshwright_sdk import (
     DownstreamError,
     UpstreamTimeoutError,

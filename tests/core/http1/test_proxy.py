@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from meshwright.pool import PoolLimits
+from meshwright.traffic.pool import PoolLimits
 from tests.core.http1.harness import Rig, gateway_to
 from tests.core.http1.wire import Message, Script, Wire, push, turns, until
 

@@ -81,6 +81,7 @@ AMBIGUOUS = {
 }
 
 
+@pytest.mark.asyncio(loop_factories=["asyncio"])  # what the parser says is the same everywhere
 @pytest.mark.parametrize("name", AMBIGUOUS)
 async def test_what_could_be_read_in_two_ways_is_refused_and_the_connection_closed(name: str, bytewise: bool) -> None:
     async def handle(request: Request) -> Response:
@@ -113,6 +114,7 @@ BAD_CHUNKS = {
 }
 
 
+@pytest.mark.asyncio(loop_factories=["asyncio"])  # what the parser says is the same everywhere
 @pytest.mark.parametrize("name", BAD_CHUNKS)
 async def test_a_bad_chunk_fails_the_request_and_closes_the_connection(name: str, bytewise: bool) -> None:
     async def handle(request: Request) -> Response:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from meshwright.pool import PoolLimits
+from meshwright.traffic.pool import PoolLimits
 from meshwright_sdk import (
     CallNext,
     ProtocolError,
