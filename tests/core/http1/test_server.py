@@ -407,7 +407,7 @@ async def test_a_connection_with_many_waiting_requests_is_not_read_and_none_is_l
     async with serving(handle, small_buffers=True) as server:
         wire = await server.client()
         count = 2000
-        padding = "x" * 1000
+        padding = "x" * 4000
 
         async def send() -> None:
             for number in range(count):
