@@ -30,7 +30,7 @@ format: $(READY)  ## let ruff put imports and layout right
 	$(BIN)/ruff format .
 
 docs: $(READY)  ## make the pages of the built-in plugins in docs/plugins anew
-	$(BIN)/python -m meshwright.reference docs/plugins
+	$(BIN)/python -m meshwright.plugin_host.reference docs/plugins
 
 bench: $(BENCH)  ## compare with Envoy; ARGS="--rounds 3 --seconds 2 --write"
 	@tests/install-servers

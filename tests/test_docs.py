@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from meshwright.cli import main
 from meshwright.config import GatewayConfig, read_document, validate
-from meshwright.registry import Registry
+from meshwright.plugin_host.registry import Registry
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"

@@ -80,10 +80,10 @@ def test_every_import_points_towards_the_sdk(folder: str) -> None:
     [
         ("meshwright.pool", "import meshwright_plugins"),
         ("meshwright.pool", "from meshwright_plugins.filters.retry import Retry"),
-        ("meshwright_sdk.request", "import meshwright.pool as pool"),
-        ("meshwright_sdk.request", "def late():\n    from meshwright import pool"),
+        ("meshwright_sdk.request", "import meshwright.traffic.pool as pool"),
+        ("meshwright_sdk.request", "def late():\n    from meshwright.traffic import pool"),
         ("meshwright_sdk.request", "if TYPE_CHECKING:\n    from meshwright_plugins import filters"),
-        ("meshwright_plugins.filters.retry", "from meshwright.pool import Pool"),
+        ("meshwright_plugins.filters.retry", "from meshwright.traffic.pool import Pool"),
         ("meshwright_plugins.filters.retry", "from meshwright_plugins.filters.cache import Cache"),
         ("meshwright_plugins.filters.retry", "from meshwright_plugins.filters import cache"),
         ("meshwright_plugins.filters.retry", "from meshwright_plugins import filters"),

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from types import TracebackType
 
-from meshwright.gateway import Gateway
-from meshwright.listeners import Listeners
+from meshwright.processes.listeners import Listeners
+from meshwright.traffic.gateway import Gateway
 from meshwright_sdk.sources import ConfigDocument
 
 

@@ -18,7 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 import meshwright_sdk
 import meshwright_sdk.testing
 from meshwright.config import read_document, validate
-from meshwright.registry import Registry
+from meshwright.plugin_host.registry import Registry
 from meshwright_sdk import Filter
 from meshwright_sdk.filters import MARK
 from meshwright_sdk.hooks import Hooks

@@ -64,7 +64,7 @@ async def events(request: Request) -> Response:
 async def slow(request: Request) -> Response:
     name = request.query_params["id"]
     _seen.append(f"came {name}")
-    while not await request.is_disconnected():
+    while not await request.is_disconnected():  # noqa: ASYNC110 - Starlette can only be asked
         await asyncio.sleep(0.01)
     _seen.append(f"left {name}")
     return PlainTextResponse("nobody reads this")

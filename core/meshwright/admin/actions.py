@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from meshwright.admin.problems import as_json, problem_response
-from meshwright.control import Control
+from meshwright.processes.control import Control
 
 MAX_BODY_BYTES = 256 * 1024
 

@@ -12,10 +12,10 @@ from starlette.types import ASGIApp
 from meshwright.admin import actions, health, views
 from meshwright.admin.auth import Guard
 from meshwright.admin.problems import failed, refused
-from meshwright.checked import CheckedConfig
-from meshwright.control import Control
-from meshwright.frames import describe_failure
-from meshwright.registry import Registry
+from meshwright.plugin_host.frames import describe_failure
+from meshwright.plugin_host.registry import Registry
+from meshwright.processes.checked import CheckedConfig
+from meshwright.processes.control import Control
 from meshwright_sdk import ConfigError
 
 HOOK = "meshwright_admin_routes"

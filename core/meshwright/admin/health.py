@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 
-from meshwright.control import Control
+from meshwright.processes.control import Control
 
 
 async def livez(request: Request) -> PlainTextResponse:

@@ -10,10 +10,10 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from meshwright.admin.app import admin_app
-from meshwright.checked import CheckedConfig
 from meshwright.config import Bind, Problem, config_error
-from meshwright.control import Control
-from meshwright.listeners import Server, address_of, bind_socket
+from meshwright.processes.checked import CheckedConfig
+from meshwright.processes.control import Control
+from meshwright.processes.listeners import Server, address_of, bind_socket
 from meshwright_sdk import Tasks
 
 GRACE_S = 2

@@ -11,9 +11,9 @@ from starlette.responses import JSONResponse, Response
 
 from meshwright.admin.problems import as_json
 from meshwright.admin.services import add_up_services
-from meshwright.control import Applied, Control, Rejection
-from meshwright.exposition import CONTENT_TYPE, render
-from meshwright.plugin_info import PluginInfo
+from meshwright.plugin_host.info import PluginInfo
+from meshwright.processes.control import Applied, Control, Rejection
+from meshwright.processes.exposition import CONTENT_TYPE, render
 from meshwright_sdk import ConfigError
 
 

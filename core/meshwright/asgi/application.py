@@ -11,7 +11,7 @@ from meshwright.asgi.exchange import serve_http
 from meshwright.asgi.inbox import Watch
 from meshwright.asgi.websocket import serve_websocket
 from meshwright.config.problems import Problem, config_error
-from meshwright.gateway import Gateway
+from meshwright.traffic.gateway import Gateway
 from meshwright_sdk.asgi import Receive, Scope, Send
 from meshwright_sdk.errors import ConfigError, MeshwrightError
 from meshwright_sdk.problems import problem

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from typing import Any
 
-from meshwright.frames import describe_failure
+from meshwright.plugin_host.frames import describe_failure
 from meshwright_sdk.asgi import App, Message
 from meshwright_sdk.tasks import Tasks
 

@@ -9,9 +9,9 @@ from typing import Any
 from meshwright.asgi.app_socket import AppSocket, websocket_key
 from meshwright.asgi.lifespan import Lifespan, StartError
 from meshwright.config.problems import Problem, config_error
-from meshwright.frames import describe_failure
 from meshwright.http1.rules import HOP_BY_HOP
-from meshwright.plugin_loading import LoadError, import_attribute, importing
+from meshwright.plugin_host.frames import describe_failure
+from meshwright.plugin_host.loading import LoadError, import_attribute, importing
 from meshwright_sdk.asgi import App, Scope, http_scope
 from meshwright_sdk.asgi_call import AppCall
 from meshwright_sdk.balancing import Endpoint

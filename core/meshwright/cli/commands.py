@@ -43,7 +43,7 @@ class Commands(click.Group):
 
         if not entry_points(group="meshwright.plugins"):
             return {}
-        from meshwright.registry import Registry
+        from meshwright.plugin_host.registry import Registry
 
         try:
             offers = list(Registry.load().each("meshwright_commands"))

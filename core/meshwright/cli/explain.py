@@ -11,7 +11,7 @@ import click
 from meshwright.cli.files import FILE, built
 
 if TYPE_CHECKING:
-    from meshwright.explain import Explanation, ServiceChoice
+    from meshwright.traffic.explain import Explanation, ServiceChoice
 
 
 class HeaderType(click.ParamType[tuple[str, str]]):
@@ -67,7 +67,7 @@ def explain(file: Path, method: str, url: str, *, headers: tuple[tuple[str, str]
 
 
 async def _explain(file: Path, method: str, url: str, headers: tuple[tuple[str, str], ...]) -> Explanation:
-    from meshwright.explain import explain as explain_request
+    from meshwright.traffic.explain import explain as explain_request
 
     async with built(file) as snapshot:
         return explain_request(snapshot, method, url, headers)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from meshwright.registry import Registry
-    from meshwright.snapshot import Snapshot
+    from meshwright.plugin_host.registry import Registry
+    from meshwright.traffic.snapshot import Snapshot
     from meshwright_sdk import ConfigDocument
 
 FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
@@ -34,7 +34,7 @@ def registry_of(file: Path | None) -> Registry:
 
     from meshwright.config import plugin_entries
     from meshwright.config import read_document as parse
-    from meshwright.registry import Registry
+    from meshwright.plugin_host.registry import Registry
 
     if file is None:
         return Registry.load()
@@ -46,7 +46,7 @@ def registry_of(file: Path | None) -> Registry:
 @asynccontextmanager
 async def built(file: Path) -> AsyncIterator[Snapshot]:
     """Build the snapshot of a file and give it up afterwards; no listener is bound, no request is sent."""
-    from meshwright.gateway import Gateway
+    from meshwright.traffic.gateway import Gateway
 
     gateway = Gateway()
     try:

@@ -115,7 +115,7 @@ def new_filter(name: str, *, folder: Path) -> None:
 
 def _refuse_known(name: str) -> None:
     """Refuse the name of a filter that is built in or installed: two of one name cannot be used."""
-    from meshwright.registry import Registry
+    from meshwright.plugin_host.registry import Registry
 
     for info in Registry.load().all():
         if (info.kind, info.name) == ("filter", name):

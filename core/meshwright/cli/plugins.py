@@ -12,9 +12,9 @@ import click
 from meshwright.cli.files import FILE, registry_of
 
 if TYPE_CHECKING:
-    from meshwright.options_table import OptionRow
-    from meshwright.plugin_info import PluginInfo
-    from meshwright.registry import Registry
+    from meshwright.plugin_host.info import PluginInfo
+    from meshwright.plugin_host.options_table import OptionRow
+    from meshwright.plugin_host.registry import Registry
 
 _HEADINGS = {
     "filter": "Filters",
@@ -81,7 +81,7 @@ def _details(registry: Registry, name: str) -> Iterator[str]:
 def _about(info: PluginInfo) -> Iterator[str]:
     import inspect
 
-    from meshwright.options_table import option_rows
+    from meshwright.plugin_host.options_table import option_rows
 
     yield click.style(f"{info.kind.replace('_', ' ')} {info.name}", bold=True) + f"  ({info.origin})"
     yield from (f"  {line}".rstrip() for line in inspect.cleandoc(info.target.__doc__ or "").splitlines())

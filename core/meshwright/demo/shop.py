@@ -14,8 +14,8 @@ from tempfile import TemporaryDirectory
 
 import click
 
-from meshwright.logs import configure_logging
-from meshwright.supervisor import run
+from meshwright.processes.logs import configure_logging
+from meshwright.processes.supervisor import run
 
 WEB_PORT = 8080
 ADMIN_PORT = 9901

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterable
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import httptools
 
@@ -91,7 +91,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._owner = owner
         self._loop = loop
         self._transport: asyncio.Transport = cast("asyncio.Transport", None)
-        self._parser = httptools.HttpResponseParser(self)
+        self._parser: Any = httptools.HttpResponseParser(self)
         self.deadline = 0.0
         self.idle_since = 0.0
         self.exchanges = 0
@@ -246,6 +246,7 @@ class UpstreamConnection(asyncio.Protocol):
             self._tunnel.incoming.end()
         else:
             self._fail(ResetError("upstream: closed the connection before its answer was complete"))
+        self._parser = None  # it refers to us
         self._owner.forget(self)
         self._unblock()
 

@@ -216,7 +216,7 @@ class HttpServerProtocol(asyncio.Protocol):
         if self._body_source is not None:
             self._body_source.unpipe()
         self._queue.clear()
-        self._parser = None  # it refers to us
+        self._parser = self._reading = self._current = None  # they refer to us
         if self._task is not None and not self._task.done():
             self._task.cancel()
         elif self._response is not None:

@@ -9,12 +9,12 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from meshwright.admin.app import admin_app
-from meshwright.checked import check
-from meshwright.control import Control
-from meshwright.fleet import Fleet
+from meshwright.processes.checked import check
+from meshwright.processes.control import Control
+from meshwright.processes.fleet import Fleet
 from meshwright_sdk import ConfigError
 from meshwright_sdk.testing import ManualClock
-from tests.core.fake_worker import YAML, FakeSource, FakeWorker, document
+from tests.core.processes.fake_worker import YAML, FakeSource, FakeWorker, document
 
 WITH_SECRETS = """\
 listeners: [{name: web, bind: "127.0.0.1:0"}]

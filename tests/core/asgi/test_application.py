@@ -14,7 +14,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from meshwright.asgi import GatewayApp
-from meshwright.gateway import Gateway
+from meshwright.traffic.gateway import Gateway
 from meshwright_sdk import ConfigDocument, ConfigError
 from tests.core.asgi import apps
 from tests.core.asgi.peer import Peer, http_scope, websocket_scope

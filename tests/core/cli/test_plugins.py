@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from meshwright.options_table import option_rows
+from meshwright.plugin_host.options_table import option_rows
 from meshwright_sdk import Duration, Options, Size
 from tests.core.cli.conftest import Call
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-
 import pytest
 import yaml
 from hypothesis import given, settings

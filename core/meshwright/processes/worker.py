@@ -1,0 +1,123 @@
+"""`LocalWorker`: a gateway and its listeners in this process, as the control side sees a worker."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from meshwright.config import Problem, config_error
+from meshwright.processes.exposition import FamilyDump, dump
+from meshwright.processes.listeners import Listener, Listeners
+from meshwright.processes.vitals import Vitals
+from meshwright.traffic.explain import explain
+from meshwright.traffic.gateway import Gateway
+from meshwright.traffic.snapshot import Snapshot
+from meshwright_sdk import ConfigDocument, ConfigError, Metrics, Tasks
+
+logger = logging.getLogger("meshwright.worker")
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    snapshot: Snapshot
+    listeners: list[Listener]
+
+
+class LocalWorker:
+    """Carries traffic in the process that made it; a `WorkerHandle`."""
+
+    def __init__(self, name: str, ports: Mapping[str, int]) -> None:
+        self.name = name
+        self.pid = os.getpid()
+        self._metrics = Metrics()
+        self._gateway = Gateway(metrics=self._metrics)
+        self._listeners = Listeners(self._gateway.handle, self._metrics, reuse_port=True, ports=ports)
+        self._prepared: dict[int, _Prepared] = {}
+        self._preparing: dict[int, asyncio.Task[Any] | None] = {}
+        self._tasks = Tasks()
+        self._tasks.spawn(Vitals(self._metrics, name).run(), name="vitals")
+
+    async def prepare(self, document: ConfigDocument, version: int) -> None:
+        """Build the snapshot and bind its new listeners."""
+        self._preparing[version] = asyncio.current_task()
+        try:
+            self._prepared[version] = await self._prepare(document, version)
+        finally:
+            del self._preparing[version]
+
+    async def commit(self, version: int) -> None:
+        """Serve `version`; listeners that are no longer in it drain in the background."""
+        prepared = self._prepared.pop(version)
+        first = self._gateway.snapshot is None
+        await self._gateway.commit(prepared.snapshot)
+        self._listeners.commit(prepared.listeners)
+        if first:
+            self._tell("meshwright_started")
+
+    async def discard(self, version: int) -> None:
+        """Drop what was prepared; a preparation that still runs is cancelled, which cleans up after itself."""
+        task = self._preparing.get(version)
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
+        prepared = self._prepared.pop(version, None)
+        if prepared is not None:
+            await self._drop(prepared)
+
+    async def status(self) -> dict[str, Any]:
+        """Return what this worker serves and how it is doing."""
+        snapshot = self._gateway.snapshot
+        return {
+            "pid": self.pid,
+            "version": snapshot.version if snapshot else 0,
+            "listeners": [asdict(bound) for bound in self._listeners.bound],
+            "services": [service.status() for service in snapshot.services.values()] if snapshot else [],
+        }
+
+    async def metrics(self) -> Sequence[FamilyDump]:
+        """Return everything counted since the worker began."""
+        return dump(self._metrics)
+
+    async def explain(self, method: str, url: str, headers: Sequence[Sequence[str]]) -> dict[str, Any]:
+        """Return what would become of a request; raises ValueError for what is no request."""
+        assert self._gateway.snapshot is not None
+        return explain(self._gateway.snapshot, method, url, [(name, value) for name, value in headers]).to_dict()
+
+    async def stop(self, grace_s: float) -> None:
+        """Drain and close; safe to call again while it runs, with less patience."""
+        await self._listeners.close(grace_s)
+        self._tell("meshwright_stopped")
+        await self._gateway.close()
+        await self._tasks.close()
+
+    def give_up(self) -> None:
+        """Log it; what runs in this process cannot be replaced."""
+        logger.error("this process is out of step with its configuration; restart it")
+
+    async def _prepare(self, document: ConfigDocument, version: int) -> _Prepared:
+        snapshot = await self._gateway.prepare(document, version)
+        try:
+            return _Prepared(snapshot, self._listeners.prepare(snapshot.config.config.listeners, document.base_dir))
+        except BaseException as error:
+            await self._gateway.discard(snapshot)
+            if isinstance(error, ConfigError):
+                found = (each for each in error.problems if isinstance(each, Problem))
+                raise config_error(map(snapshot.config.located, found)) from error
+            raise
+
+    async def _drop(self, prepared: _Prepared) -> None:
+        self._listeners.discard(prepared.listeners)
+        await self._gateway.discard(prepared.snapshot)
+
+    def _tell(self, hook: str) -> None:
+        """Call a lifecycle hook of every plugin; what one raises is its own concern."""
+        snapshot = self._gateway.snapshot
+        try:
+            if snapshot is not None:
+                getattr(snapshot.registry.hook, hook)()
+        except Exception:
+            logger.exception("the hook %s of a plugin raised", hook)

@@ -1,0 +1,321 @@
+"""Building a snapshot from a configuration document, beside the one in use; serving it goes elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from random import Random
+from typing import Any, TypeVar
+
+from meshwright.config import Document, LoadedConfig, plugin_entries, problems_beside_plugins, read_document, validate
+from meshwright.config.model import RouteConfig, ServiceConfig
+from meshwright.config.plugin_use import Kind, PluginUse
+from meshwright.config.problems import Problem, config_error, format_path
+from meshwright.plugin_host.frames import describe_failure
+from meshwright.plugin_host.registry import Registry
+from meshwright.traffic.chain import compose
+from meshwright.traffic.counts import LiveRoute, RouteCounts
+from meshwright.traffic.parts import Part
+from meshwright.traffic.pool import PoolLimits
+from meshwright.traffic.service import Service
+from meshwright.traffic.snapshot import Snapshot, Upstream
+from meshwright.traffic.split import Split, Target
+from meshwright_sdk.clock import Clock
+from meshwright_sdk.errors import ConfigError, MeshwrightError, NoRouteError
+from meshwright_sdk.filters import CallNext, FilterCall
+from meshwright_sdk.metrics import Metrics
+from meshwright_sdk.plugin import CallService, Context, Options
+from meshwright_sdk.request import Request
+from meshwright_sdk.response import Response
+from meshwright_sdk.routing import AnyRouter, Match
+from meshwright_sdk.sources import ConfigDocument
+from meshwright_sdk.store import AnyStore
+from meshwright_sdk.tasks import Tasks
+
+START_TIMEOUT_S = 30.0
+"""How long the parts of a new snapshot may take to start, all of them together."""
+
+NO_ROUTE = "(none)"
+"""The name, in metrics and logs, of what takes the requests that no route takes."""
+
+T = TypeVar("T")
+Path = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What a worker lends to every snapshot it builds."""
+
+    metrics: Metrics
+    clock: Clock
+    random: Random
+    call: CallService
+
+
+def read(document: ConfigDocument) -> tuple[LoadedConfig, Registry]:
+    """Return the checked configuration and the plugins it uses; raises ConfigError with every problem."""
+    text = read_document(document.text, document.name, environ=os.environ, folder=document.base_dir)
+    try:
+        registry = Registry.load(plugin_entries(text), document.base_dir)
+    except ConfigError as error:
+        raise _located_in(text, error) from error
+    return validate(text, registry.options_of), registry
+
+
+def _located_in(text: Document, error: ConfigError) -> ConfigError:
+    found = (each for each in error.problems if isinstance(each, Problem))
+    located = (replace(each, file=text.file, line=text.line_of(each.path)) for each in found)
+    return config_error([*problems_beside_plugins(text), *located])
+
+
+async def build_snapshot(
+    document: ConfigDocument, version: int, before: Iterable[Part], resources: Resources
+) -> Snapshot:
+    """Return the snapshot of `document`, started, with the parts of `before` that did not change.
+
+    Raises ConfigError with every problem, after closing what was started for it.
+    """
+    loaded, registry = read(document)
+    builder = _Builder(loaded, registry, {part.key: part for part in before}, resources, document)
+    snapshot = builder.build(version)
+    try:
+        await _start(builder.new, loaded)
+        _show(snapshot)
+    except BaseException:
+        for part in reversed(builder.new):
+            await part.close()
+        raise
+    return snapshot
+
+
+async def _start(parts: list[Part], loaded: LoadedConfig) -> None:
+    outcomes = await asyncio.gather(*(_start_one(part) for part in parts), return_exceptions=True)
+    failed = [(part, error) for part, error in zip(parts, outcomes, strict=True) if error is not None]
+    if failed:
+        raise config_error(problem for part, error in failed for problem in _start_problems(part, error, loaded))
+
+
+async def _start_one(part: Part) -> None:
+    async with asyncio.timeout(START_TIMEOUT_S):
+        await part.start()
+
+
+def _start_problems(part: Part, error: BaseException, loaded: LoadedConfig) -> Iterator[Problem]:
+    if isinstance(error, ConfigError):
+        yield from (loaded.located(problem) for problem in error.problems if isinstance(problem, Problem))
+        return
+    told = isinstance(error, MeshwrightError | ValueError | OSError)
+    got = (str(error) or type(error).__name__) if told else describe_failure(error)
+    yield loaded.located(Problem("", None, part.path, f"to be able to start within {START_TIMEOUT_S:g} s", got))
+
+
+def _show(snapshot: Snapshot) -> None:
+    """Let plugin packages look at the snapshot, and refuse it."""
+    try:
+        snapshot.registry.hook.meshwright_snapshot_built(routes=snapshot.routes)
+    except Exception as error:
+        got = str(error) if isinstance(error, ValueError) else describe_failure(error)
+        problem = Problem("", None, ("routes",), "routes that every plugin accepts", got)
+        raise config_error([snapshot.config.located(problem)]) from error
+
+
+@dataclass(slots=True)
+class _Builder:
+    """One snapshot in the making: nothing it does is visible before the snapshot is committed."""
+
+    loaded: LoadedConfig
+    registry: Registry
+    before: dict[Hashable, Part]
+    resources: Resources
+    document: ConfigDocument
+    parts: dict[Hashable, Part] = field(default_factory=dict)
+    new: list[Part] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    store: AnyStore | None = None
+
+    def build(self, version: int) -> Snapshot:
+        config = self.loaded.config
+        self.store = self.plugin("store", config.store, ("store",), ("store",))
+        router = self.plugin("router", config.router, ("router", version), ("router",))
+        built = {name: self.service(name, each) for name, each in config.services.items()}
+        everywhere = self.filters(config.filters, ("filters",), None)
+        own = [self.filters(each.filters, ("routes", n, "filters"), each) for n, each in enumerate(config.routes)]
+        self.refuse_problems()
+        services = {name: service for name, service in built.items() if service is not None}
+        routes = tuple(
+            self.route(index, each, [*everywhere, *own[index]], services) for index, each in enumerate(config.routes)
+        )
+        self.compile(router, routes)
+        return Snapshot(
+            version=version,
+            config=self.loaded,
+            registry=self.registry,
+            router=router,
+            routes=routes,
+            unrouted=self.unrouted(everywhere),
+            services=services,
+            parts=tuple(self.parts.values()),
+        )
+
+    def compile(self, router: AnyRouter, routes: tuple[LiveRoute, ...]) -> None:
+        try:
+            router.compile(routes)
+        except ValueError as error:
+            expected = f"routes that the router {router.name} can serve"
+            raise config_error([self.loaded.located(Problem("", None, ("routes",), expected, str(error)))]) from error
+
+    def refuse_problems(self) -> None:
+        if self.problems:
+            raise config_error(self.loaded.located(problem) for problem in self.problems)
+
+    def part(self, key: Hashable, fingerprint: Any, path: Path, make: Callable[[Tasks], T]) -> T:
+        """Return the part of that key: the one before if it was built from the same, else a new one."""
+        known = self.before.get(key)
+        if known is not None and known.fingerprint == fingerprint:
+            self.parts[key] = known
+            value: T = known.value
+            return value
+        tasks = Tasks()
+        value = make(tasks)
+        part = self.parts[key] = Part(key, fingerprint, value, path, tasks)
+        self.new.append(part)
+        return value
+
+    def context(
+        self, path: Path, tasks: Tasks, *, route: RouteConfig | None = None, service: str | None = None
+    ) -> Context:
+        return Context(
+            place=format_path(path),
+            route=route.name if route else None,
+            match=route.match.compiled() if route else None,
+            service=service,
+            base_dir=self.document.base_dir,
+            clock=self.resources.clock,
+            random=self.resources.random,
+            metrics=self.resources.metrics,
+            tasks=tasks,
+            store=self.store,
+            call=self.resources.call,
+        )
+
+    def plugin(self, kind: Kind, use: PluginUse, key: Hashable, path: Path, route: RouteConfig | None = None) -> Any:
+        """Return one use of a plugin; what its constructor refuses is noted, and None returned."""
+        place = (*path, use.name)
+
+        def make(tasks: Tasks) -> Any:
+            return self.registry.build(kind, use.name, _options(use), self.context(place, tasks, route=route))
+
+        with self.noting_problems():
+            return self.part(key, (self.registry.find(kind, use.name).target, use.options), place, make)
+
+    @contextmanager
+    def noting_problems(self) -> Iterator[None]:
+        """Keep the problems of one part, so that those of the others are found too."""
+        try:
+            yield
+        except ConfigError as error:
+            self.problems.extend(problem for problem in error.problems if isinstance(problem, Problem))
+
+    def filters(self, uses: Iterable[PluginUse], path: Path, route: RouteConfig | None) -> list[FilterCall]:
+        built = []
+        seen: dict[str, int] = {}
+        for index, use in enumerate(uses):
+            nth = seen[use.name] = seen.get(use.name, -1) + 1
+            key = ("filter", route and route.name, use.name, nth)
+            built.append(self.plugin("filter", use, key, (*path, index), route=route))
+        return built
+
+    def service(self, name: str, config: ServiceConfig) -> Upstream | None:
+        path = ("services", name)
+        with self.noting_problems():
+            if config.app is not None:
+                return self.part(("service", name), config, path, lambda tasks: self.application(name, config))
+            discovery = config.discovery or self.static(config)
+            fingerprint = (
+                config,
+                self.registry.find("balancer", config.balancer.name).target,
+                self.registry.find("discovery", discovery.name).target,
+            )
+            return self.part(
+                ("service", name), fingerprint, path, lambda tasks: self.balanced(name, config, discovery, tasks)
+            )
+        return None
+
+    def balanced(self, name: str, config: ServiceConfig, discovery: PluginUse, tasks: Tasks) -> Service:
+        def build(kind: Kind, use: PluginUse) -> Any:
+            context = self.context(("services", name, kind, use.name), tasks, service=name)
+            return self.registry.build(kind, use.name, _options(use), context)
+
+        return Service(
+            name,
+            balancer=build("balancer", config.balancer),
+            discovery=build("discovery", discovery),
+            limits=_limits(config),
+            metrics=self.resources.metrics,
+        )
+
+    def static(self, config: ServiceConfig) -> PluginUse:
+        """Return the use of discovery that a list of endpoints in the service stands for."""
+        endpoints = [endpoint.model_dump() for endpoint in config.endpoints or ()]
+        options = self.registry.options_of("discovery", "static")
+        assert options is not None
+        return PluginUse("static", options.model_validate({"endpoints": endpoints}))
+
+    def application(self, name: str, config: ServiceConfig) -> Upstream:
+        from meshwright.asgi.service import AsgiService
+
+        return AsgiService(
+            name, config.app or "", base_dir=self.document.base_dir, response_timeout_s=config.response_timeout
+        )
+
+    def unrouted(self, filters: list[FilterCall]) -> LiveRoute:
+        counts = RouteCounts(self.resources.metrics, NO_ROUTE)
+        return LiveRoute(NO_ROUTE, Match(), compose(filters, _refuse), -1, counts)
+
+    def route(
+        self, index: int, config: RouteConfig, filters: list[FilterCall], services: Mapping[str, Upstream]
+    ) -> LiveRoute:
+        name = config.name or ""
+        counts = RouteCounts(self.resources.metrics, name)
+        handle = compose(filters, _innermost(name, config, services))
+        return LiveRoute(name, config.match.compiled(), handle, index, counts)
+
+
+async def _refuse(request: Request) -> Response:
+    raise NoRouteError(f"no route matches {request.method} {request.host}{request.path}")
+
+
+def _innermost(name: str, config: RouteConfig, services: Mapping[str, Upstream]) -> CallNext:
+    targets = [
+        Target(service=target.service, weight=target.weight, call=services[target.service].call) for target in config.to
+    ]
+    if not targets:
+        return partial(_unanswered, name)
+    if len(targets) == 1:
+        return targets[0].call
+    sticky = config.sticky
+    return Split(targets, cookie=(sticky and sticky.cookie) or "", header=(sticky and sticky.header) or "")
+
+
+async def _unanswered(name: str, request: Request) -> Response:
+    raise NoRouteError(f"route {name}: it names no service, and no filter has answered", code="no_service")
+
+
+def _options(use: PluginUse) -> Options | None:
+    return use.options if isinstance(use.options, Options) else None
+
+
+def _limits(config: ServiceConfig) -> PoolLimits:
+    return PoolLimits(
+        max_connections=config.pool.max_connections,
+        max_idle=config.pool.max_idle,
+        max_pending=config.pool.max_pending,
+        idle_timeout_s=config.pool.idle_timeout,
+        connect_timeout_s=config.connect_timeout,
+        first_byte_timeout_s=config.response_timeout,
+        body_idle_timeout_s=config.idle_timeout,
+    )

@@ -1,0 +1,198 @@
+"""`explain`: what would become of a request — route, filters, service, endpoint; nothing is sent, nothing moves."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any
+
+from meshwright.config.model import RouteConfig, StickyConfig
+from meshwright.config.plugin_use import PluginUse
+from meshwright.http1.rules import host_name
+from meshwright.traffic.paths import normalise_path, split_target
+from meshwright.traffic.snapshot import Snapshot
+from meshwright.traffic.split import Split, Target
+from meshwright_sdk import Body, Context, DownstreamError, Endpoint, Headers, Options, Request, Response
+
+_METHOD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_URL = re.compile(r"(?:(?P<scheme>https?)://(?P<authority>[^/?#]+))?(?P<target>(?:[/?].*)?)", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteVerdict:
+    """Why one route was or was not chosen."""
+
+    route: str
+    chosen: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilterStep:
+    """A filter that the request would pass, with the options that the YAML gives it; `scope` says for which routes."""
+
+    name: str
+    options: Mapping[str, Any]
+    scope: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointChoice:
+    """An endpoint of a service as it is now; `picked` is the one a balancer that begins anew would pick."""
+
+    url: str
+    weight: int
+    zone: str
+    in_flight: int
+    picked: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceChoice:
+    """A service of the route and its share of the requests; `balancer` is empty for an application."""
+
+    name: str
+    share: float
+    chosen: bool
+    balancer: str
+    endpoints: tuple[EndpointChoice, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """What would become of one request; without a `route` it gets 404, after the filters of every route."""
+
+    method: str
+    url: str
+    route: str | None
+    path_params: Mapping[str, str]
+    verdicts: tuple[RouteVerdict, ...]
+    filters: tuple[FilterStep, ...] = ()
+    services: tuple[ServiceChoice, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON can say it."""
+        return asdict(self)
+
+
+def explain(snapshot: Snapshot, method: str, url: str, headers: Iterable[Sequence[str]] = ()) -> Explanation:
+    """Return what would become of a request as the client would send it.
+
+    `url` is absolute, or a path alone; `headers` are pairs. No filter runs, so what one would change or answer
+    itself is not seen. Turns of balancers and splits begin anew, those in use are not moved. Raises ValueError
+    for what is no request.
+    """
+    request = _request(method, url, headers)
+    route = snapshot.router.match(request)
+    verdicts = tuple(
+        RouteVerdict(route=verdict.route.name, chosen=verdict.chosen, reason=verdict.reason)
+        for verdict in snapshot.router.explain(request)
+    )
+    config = snapshot.config.config.routes[route.index] if route is not None else None
+    return Explanation(
+        method=request.method,
+        url=request.url,
+        route=route.name if route is not None else None,
+        path_params=dict(request.path_params),
+        verdicts=verdicts,
+        filters=tuple(_filters(snapshot, route.index if route is not None else None)),
+        services=tuple(_services(snapshot, config, request)) if config is not None else (),
+    )
+
+
+def _request(method: str, url: str, fields: Iterable[Sequence[str]]) -> Request:
+    """Return the request as the HTTP server would hand it on."""
+    parts = _URL.fullmatch(url)
+    if parts is None:
+        raise ValueError(f"url: expected http://host/path or just /path; got {url!r}")
+    if _METHOD.fullmatch(method) is None:
+        raise ValueError(f"method: expected one such as GET; got {method!r}")
+    headers = Headers([(name, value) for name, value in fields])
+    if "host" not in headers:
+        headers.raw.insert(0, (b"host", (parts["authority"] or "localhost").encode()))
+    target = parts["target"] if parts["target"].startswith("/") else f"/{parts['target']}"
+    try:
+        path, query = split_target(target.encode())
+        return Request(
+            method.upper(),
+            normalise_path(path),
+            query.decode("ascii"),
+            headers,
+            Body(),
+            host=host_name(headers["host"].encode("latin-1")),
+            scheme=(parts["scheme"] or "http").lower(),
+            upgrade=headers.get("upgrade", "").lower(),
+        )
+    except DownstreamError as error:
+        raise ValueError(error.detail) from error
+
+
+def _filters(snapshot: Snapshot, index: int | None) -> Iterator[FilterStep]:
+    """Yield the filters, outermost first, with options as they may be shown; without a route those of every route."""
+    model, shown = snapshot.config.config, snapshot.config.redacted()
+    yield from _steps("every route", model.filters, shown)
+    if index is not None:
+        yield from _steps("this route", model.routes[index].filters, shown["routes"][index])
+
+
+def _steps(scope: str, uses: Sequence[PluginUse], shown: Mapping[str, Any]) -> Iterator[FilterStep]:
+    for use, text in zip(uses, shown.get("filters", []), strict=True):
+        yield FilterStep(name=use.name, options=_given(use, text[use.name]), scope=scope)
+
+
+def _given(use: PluginUse, shown: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out the options that have their default."""
+    given = use.options.model_dump(mode="json", by_alias=True, exclude_unset=True, warnings=False, fallback=str)
+    return {name: value for name, value in shown.items() if name in given}
+
+
+def _services(snapshot: Snapshot, route: RouteConfig, request: Request) -> Iterator[ServiceChoice]:
+    chosen = _chosen_service(route, request) if route.to else ""
+    total = sum(target.weight for target in route.to)
+    for target in route.to:
+        service = snapshot.services[target.service]
+        config = snapshot.config.config.services[target.service]
+        use = config.balancer
+        picked = _pick(snapshot, use, service.endpoints, request) if service.endpoints else None
+        yield ServiceChoice(
+            name=target.service,
+            share=target.weight / total if total else 1 / len(route.to),
+            chosen=target.service == chosen,
+            balancer="" if config.app is not None else use.name,
+            endpoints=tuple(_endpoint(each, each is picked) for each in service.endpoints),
+        )
+
+
+def _chosen_service(route: RouteConfig, request: Request) -> str:
+    """Return the service that a split which begins anew would send the request to."""
+    chosen: list[str] = []
+
+    async def note(name: str, request: Request) -> Response:
+        chosen.append(name)
+        return Response()
+
+    targets = [Target(service=each.service, weight=each.weight, call=partial(note, each.service)) for each in route.to]
+    sticky = route.sticky or StickyConfig()
+    split = Split(targets, cookie=sticky.cookie or "", header=sticky.header or "")
+    with suppress(StopIteration):  # it waits for nothing, so that one step takes it to its end
+        split(request).send(None)
+    return chosen[0]
+
+
+def _pick(snapshot: Snapshot, use: PluginUse, endpoints: Sequence[Endpoint], request: Request) -> Endpoint | None:
+    options = use.options if isinstance(use.options, Options) else None
+    picked: Endpoint | None = snapshot.registry.build("balancer", use.name, options, Context()).pick(endpoints, request)
+    return picked
+
+
+def _endpoint(endpoint: Endpoint, picked: bool) -> EndpointChoice:
+    return EndpointChoice(
+        url=endpoint.url,
+        weight=endpoint.weight,
+        zone=endpoint.instance.zone,
+        in_flight=endpoint.in_flight,
+        picked=picked,
+    )

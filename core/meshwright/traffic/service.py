@@ -1,0 +1,196 @@
+"""`Service`: the endpoints of one upstream service, who chooses among them, and the exchange with the chosen one."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from meshwright.traffic.pool import Pool, PoolLimits
+from meshwright_sdk.balancing import AnyBalancer, Endpoint, Instance
+from meshwright_sdk.discovery import AnyDiscovery
+from meshwright_sdk.errors import NoEndpointsError, ResetError
+from meshwright_sdk.metrics import Metrics
+from meshwright_sdk.request import Request
+from meshwright_sdk.response import Response
+from meshwright_sdk.tasks import Tasks
+
+logger = logging.getLogger("meshwright.service")
+
+FIRST_ANSWER_S = 5.0
+"""How long the start of a service waits for discovery's first list."""
+REWATCH_S = 1.0
+_SWEEP_S = 0.5
+_REPEATABLE = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"))
+"""The idempotent methods (RFC 9110, section 9.2.2)."""
+
+
+class LiveEndpoint(Endpoint):
+    """An endpoint with the pool of connections to it."""
+
+    __slots__ = ("pool",)
+
+    def __init__(self, instance: Instance, make_pool: Callable[[Endpoint], Pool]) -> None:
+        super().__init__(instance)
+        self.pool = make_pool(self)
+
+    def done(self, error: BaseException | None) -> None:
+        """Take note that a request's life has ended."""
+        self.in_flight -= 1
+
+
+class Service:
+    """An upstream service: discovery keeps its endpoints, the balancer picks one for each call.
+
+    It outlives a reload that does not change its configuration, with its pools, counts and balancer.
+    """
+
+    def __init__(
+        self, name: str, *, balancer: AnyBalancer, discovery: AnyDiscovery, limits: PoolLimits, metrics: Metrics
+    ) -> None:
+        self.name = name
+        self.balancer = balancer
+        self.endpoints: tuple[LiveEndpoint, ...] = ()
+        self._discovery = discovery
+        self._limits = limits
+        self._tasks = Tasks()
+        self._known = asyncio.Event()
+        self._tls: ssl.SSLContext | None = None
+        self._retired: list[LiveEndpoint] = []
+        self._declare(metrics)
+
+    def _declare(self, metrics: Metrics) -> None:
+        self._past = {"connects": 0, "connect_failures": 0}
+        for number, help in (("connects", "Connections begun"), ("connect_failures", "Connections that failed")):
+            name = f"meshwright_upstream_{number}_total"
+            metrics.counter(name, f"{help} to endpoints.", partial(self._total, number), service=self.name)
+
+    def _total(self, number: str) -> int:
+        present: int = sum(getattr(each.pool, number) for each in (*self.endpoints, *self._retired))
+        return self._past[number] + present
+
+    async def start(self) -> None:
+        """Begin discovery; returns with its first list, or after FIRST_ANSWER_S without one."""
+        await self.balancer.start()
+        await self._discovery.start()
+        self._tasks.spawn(self._watch(), name=f"discovery of {self.name}")
+        self._tasks.spawn(self._sweep(), name=f"sweep of {self.name}")
+        try:
+            async with asyncio.timeout(FIRST_ANSWER_S):
+                await self._known.wait()
+        except TimeoutError:
+            logger.warning("service %s: no endpoints are known yet", self.name)
+
+    async def close(self) -> None:
+        """Stop discovery; idle connections close now, the others when their exchange is over."""
+        await self._tasks.close()
+        for endpoint in (*self.endpoints, *self._retired):
+            endpoint.pool.close()
+        await self._discovery.close()
+        await self.balancer.close()
+
+    async def call(self, request: Request) -> Response:
+        """Send `request` to an endpoint; raises UpstreamError."""
+        endpoint = self.balancer.pick(self.endpoints, request)
+        if endpoint is None:
+            raise NoEndpointsError(f"service {self.name}: no endpoint is available")
+        assert isinstance(endpoint, LiveEndpoint)
+        endpoint.requests += 1
+        endpoint.in_flight += 1
+        try:
+            response = await _exchange(endpoint.pool, request)
+        except BaseException:
+            endpoint.in_flight -= 1
+            raise
+        response.endpoint = endpoint
+        response.on_close(endpoint.done)
+        if request.answers is None:
+            request.answers = [response]
+        else:
+            request.answers.append(response)
+        return response
+
+    def update(self, instances: Sequence[Instance]) -> None:
+        """Take over discovery's list; endpoints that stay keep their pools and counts.
+
+        A list that changes nothing leaves the sequence as it is, which balancers rely on.
+        """
+        known = {endpoint.instance: endpoint for endpoint in self.endpoints}
+        endpoints = []
+        for instance in dict.fromkeys(instances):
+            endpoint = known.pop(instance, None)
+            endpoints.append(endpoint or LiveEndpoint(instance, self._make_pool))
+        if tuple(endpoints) != self.endpoints:
+            self.endpoints = tuple(endpoints)
+        for gone in known.values():
+            gone.pool.close()
+            self._retired.append(gone)
+
+    def _make_pool(self, endpoint: Endpoint) -> Pool:
+        if endpoint.origin.scheme == "https" and self._tls is None:
+            self._tls = ssl.create_default_context()
+        return Pool(endpoint.origin, self._limits, self._tls if endpoint.origin.scheme == "https" else None)
+
+    async def _watch(self) -> None:
+        while True:
+            try:
+                async for instances in self._discovery.watch():
+                    self.update(instances)
+                    self._known.set()
+                return
+            except Exception:
+                logger.exception("service %s: discovery failed; the last good list stays", self.name)
+            await asyncio.sleep(REWATCH_S)
+
+    async def _sweep(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(_SWEEP_S)
+            now = loop.time()
+            for endpoint in (*self.endpoints, *self._retired):
+                endpoint.pool.sweep(now)
+            self._forget_retired()
+
+    def _forget_retired(self) -> None:
+        for endpoint in [each for each in self._retired if not (each.pool.open or each.in_flight)]:
+            self._retired.remove(endpoint)
+            for number in self._past:
+                self._past[number] += getattr(endpoint.pool, number)
+
+    def status(self) -> dict[str, Any]:
+        """Return endpoints and pools for the admin API."""
+        return {
+            "name": self.name,
+            "balancer": self.balancer.name,
+            "endpoints": [_endpoint_status(endpoint) for endpoint in self.endpoints],
+        }
+
+
+async def _exchange(pool: Pool, request: Request) -> Response:
+    connection = pool.take_idle()
+    if connection is None:
+        connection = await pool.take()
+    used_before = connection.exchanges > 0
+    try:
+        return await connection.exchange(request)
+    except ResetError:
+        # The endpoint closed an idle connection while the request was on its way (RFC 9112, section 9.3.1).
+        if not used_before or request.method not in _REPEATABLE or not request.body.replayable:
+            raise
+    return await (await pool.take_new()).exchange(request)
+
+
+def _endpoint_status(endpoint: LiveEndpoint) -> dict[str, Any]:
+    instance = endpoint.instance
+    return {
+        "url": instance.url,
+        "weight": endpoint.weight,
+        "zone": instance.zone,
+        "labels": dict(instance.labels),
+        "in_flight": endpoint.in_flight,
+        "requests": endpoint.requests,
+        "pool": endpoint.pool.status(),
+    }

@@ -1,0 +1,366 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from meshwright.processes.checked import CheckedConfig, check
+from meshwright.processes.control import WATCH_AGAIN_S, Control
+from meshwright.processes.exposition import render
+from meshwright.processes.fleet import Fleet
+from meshwright_sdk import ConfigError, Tasks
+from meshwright_sdk.testing import ManualClock
+from tests.core.processes.fake_worker import YAML, FakeSource, FakeWorker
+
+OTHER = YAML.replace("orders/*", "orders/{id}")
+WRONG = YAML.replace("to: orders", "to: ordres")
+
+
+class FakePart:
+    def __init__(self) -> None:
+        self.version = 0
+        self.prepared: list[int] = []
+        self.discarded: list[int] = []
+        self.problem = ""
+
+    async def prepare(self, config: CheckedConfig, version: int) -> None:
+        if self.problem:
+            raise ConfigError([self.problem])
+        self.prepared.append(version)
+
+    async def commit(self, version: int) -> None:
+        self.version = version
+
+    async def discard(self, version: int) -> None:
+        self.discarded.append(version)
+
+
+async def started(*workers: FakeWorker, source: FakeSource | None = None, clock: ManualClock | None = None) -> Control:
+    control = Control(
+        source or FakeSource(), check, Fleet(answer_s=0.05), clock=clock or ManualClock(), acknowledge_s=0.05
+    )
+    await control.start()
+    await control.admit(workers)
+    return control
+
+
+@asynccontextmanager
+async def following(control: Control) -> AsyncIterator[None]:
+    tasks = Tasks()
+    tasks.spawn(control.follow(), name="watch")
+    await asyncio.sleep(0)
+    try:
+        yield
+    finally:
+        await tasks.close()
+
+
+async def test_a_new_worker_serves_the_version_in_use() -> None:
+    worker = FakeWorker()
+
+    control = await started(worker)
+
+    assert (worker.version, worker.prepared) == (1, set())
+    assert control.applied is not None
+    assert control.applied.version == 1
+    assert control.ready
+
+
+async def test_it_is_ready_only_with_a_worker_and_not_while_it_drains() -> None:
+    worker = FakeWorker()
+    control = await started()
+    assert not control.ready
+
+    await control.admit([worker])
+    assert control.ready
+
+    control.draining = True
+    assert not control.ready
+
+
+async def test_a_reload_reaches_every_worker_and_part() -> None:
+    workers = FakeWorker("0"), FakeWorker("1")
+    control = await started(*workers)
+    part = FakePart()
+    control.parts.append(part)
+
+    outcome = await control.reload("asked for")
+
+    assert (outcome.result, outcome.version) == ("applied", 2)
+    assert [each.version for each in (*workers, part)] == [2, 2, 2]
+
+
+async def test_a_wrong_document_reaches_no_worker_and_says_why() -> None:
+    worker, source = FakeWorker(), FakeSource()
+    control = await started(worker, source=source)
+    source.text = WRONG
+
+    outcome = await control.reload("asked for")
+
+    assert (outcome.result, outcome.version, worker.version) == ("rejected", 1, 1)
+    assert [str(problem) for problem in outcome.problems] == [
+        'gateway.yaml:4: routes[0].to: expected one of the services orders; got "ordres" (did you mean "orders"?)'
+    ]
+    assert control.last_rejected is not None
+    assert control.last_rejected.problems == outcome.problems
+    assert (control.last_rejected.version, control.last_rejected.at) == (2, 1_700_000_000.0)
+
+
+async def test_one_worker_that_cannot_prepare_stops_all_of_them() -> None:
+    able, unable = FakeWorker("0"), FakeWorker("1")
+    control = await started(able, unable)
+    unable.failure["prepare"] = ConfigError(["gateway.yaml:2: no", "gateway.yaml:3: neither"])
+
+    outcome = await control.reload("asked for")
+
+    assert (outcome.result, able.version, unable.version) == ("rejected", 1, 1)
+    assert list(outcome.problems) == ["gateway.yaml:2: no", "gateway.yaml:3: neither"]
+    assert (able.prepared, able.discarded, unable.discarded) == (set(), [2], [2])
+
+
+async def test_what_all_workers_say_is_told_once() -> None:
+    workers = [FakeWorker(str(number)) for number in range(3)]
+    control = await started(*workers)
+    for worker in workers:
+        worker.failure["prepare"] = ConfigError(["gateway.yaml:2: no"])
+
+    assert list((await control.reload("asked for")).problems) == ["gateway.yaml:2: no"]
+
+
+@pytest.mark.parametrize(
+    ("failure", "problem"),
+    [
+        (ConnectionResetError(), "worker 1: expected version 2 to be ready; got the end of the worker"),
+        (KeyError("x"), "worker 1: expected version 2 to be ready; got KeyError: 'x'"),
+    ],
+)
+async def test_a_worker_that_fails_in_another_way_rejects_the_version_too(failure: Exception, problem: str) -> None:
+    able, unable = FakeWorker("0"), FakeWorker("1")
+    control = await started(able, unable)
+    unable.failure["prepare"] = failure
+
+    outcome = await control.reload("asked for")
+
+    assert (outcome.result, list(outcome.problems), able.discarded) == ("rejected", [problem], [2])
+
+
+async def test_a_version_that_nobody_acknowledges_in_time_is_rejected() -> None:
+    able, hanging = FakeWorker("0"), FakeWorker("1")
+    control = await started(able, hanging)
+    hanging.hangs.add("prepare")
+
+    outcome = await control.reload("asked for")
+
+    assert list(outcome.problems) == ["worker 1: expected version 2 to be ready within 0.05 s; got no answer"]
+    assert (able.version, able.discarded) == (1, [2])
+
+
+async def test_a_worker_that_prepared_but_does_not_commit_is_given_up() -> None:
+    able, unable = FakeWorker("0"), FakeWorker("1")
+    control = await started(able, unable)
+    unable.failure["commit"] = ConnectionResetError()
+
+    outcome = await control.reload("asked for")
+
+    assert (outcome.result, outcome.version, able.version) == ("applied", 2, 2)
+    assert (able.given_up, unable.given_up) == (False, True)
+
+
+async def test_a_part_that_refuses_keeps_the_workers_out_of_it() -> None:
+    worker, first, second = FakeWorker(), FakePart(), FakePart()
+    control = await started(worker)
+    control.parts.extend((first, second))
+    second.problem = "admin.bind: expected a free address"
+    worker.failure["prepare"] = AssertionError("a worker was asked")
+
+    outcome = await control.reload("asked for")
+
+    assert list(outcome.problems) == ["admin.bind: expected a free address"]
+    assert (first.version, first.discarded) == (0, [2])
+
+
+async def test_every_attempt_has_a_number_of_its_own() -> None:
+    source = FakeSource()
+    control = await started(FakeWorker(), source=source)
+
+    source.text = WRONG
+    rejected = await control.reload("asked for")
+    source.text = OTHER
+    applied = await control.reload("asked for")
+
+    assert (rejected.version, applied.version) == (1, 3)
+    assert control.last_rejected is None
+
+
+async def test_reloads_do_not_overlap() -> None:
+    worker = FakeWorker()
+    control = await started(worker)
+
+    outcomes = await asyncio.gather(*(control.reload("asked for") for _ in range(3)))
+
+    assert [outcome.version for outcome in outcomes] == [2, 3, 4]
+    assert (worker.version, worker.most_prepared) == (4, 1)
+
+
+async def test_a_reload_that_was_asked_for_builds_anew_also_when_nothing_changed() -> None:
+    control = await started(FakeWorker())
+
+    assert (await control.reload("asked for")).result == "applied"
+
+
+async def test_a_change_of_the_text_is_taken_over() -> None:
+    worker, source = FakeWorker(), FakeSource()
+    control = await started(worker, source=source)
+
+    async with following(control):
+        await source.changed(OTHER)
+
+    assert worker.version == 2
+
+
+async def test_a_change_that_changes_nothing_is_left_alone_and_forgets_the_rejection() -> None:
+    worker, source = FakeWorker(), FakeSource()
+    control = await started(worker, source=source)
+
+    rejections = []
+    async with following(control):
+        for text in (WRONG, YAML):
+            await source.changed(text)
+            rejections.append(control.last_rejected is not None)
+
+    assert rejections == [True, False]
+    assert worker.version == 1
+
+
+async def test_a_change_of_a_file_that_the_text_speaks_of_is_taken_over(tmp_path: Path) -> None:
+    path = tmp_path / "path"
+    path.write_text("/orders/*")
+    text = YAML.replace("/orders/*", f"${{file:{path}}}")
+    worker, source = FakeWorker(), FakeSource(text)
+    control = await started(worker, source=source)
+    assert source.files == {path}
+
+    async with following(control):
+        await source.changed(text)
+        assert worker.version == 1
+        path.write_text("/orders")
+        await source.changed(text)
+
+    assert worker.version == 2
+
+
+async def test_a_watch_that_fails_is_begun_anew_after_a_pause(caplog: pytest.LogCaptureFixture) -> None:
+    worker, source, clock = FakeWorker(), FakeSource(), ManualClock()
+    control = await started(worker, source=source, clock=clock)
+
+    async with following(control):
+        await source.fail_watching(RuntimeError("no more inotify watches"))
+        await clock.advance(WATCH_AGAIN_S)
+        await source.changed(OTHER)
+
+    assert worker.version == 2
+    assert "no more inotify watches" in caplog.text
+
+
+async def test_a_source_that_cannot_be_read_rejects_the_reload() -> None:
+    source = FakeSource()
+    control = await started(FakeWorker(), source=source)
+    source.failure = FileNotFoundError(2, "No such file or directory", "gateway.yaml")
+
+    outcome = await control.reload("asked for")
+
+    assert list(outcome.problems) == ["[Errno 2] No such file or directory: 'gateway.yaml'"]
+    assert outcome.result == "rejected"
+
+
+async def test_a_first_configuration_that_is_wrong_is_raised() -> None:
+    control = Control(FakeSource(WRONG), check, Fleet())
+
+    with pytest.raises(ConfigError, match="did you mean"):
+        await control.start()
+
+    assert control.applied is None
+
+
+async def test_an_unforeseen_failure_is_a_rejection_with_its_traceback_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    worker = FakeWorker()
+    control = await started(worker)
+
+    def fail(document: object) -> CheckedConfig:
+        raise RuntimeError("surprise")
+
+    control._load = fail
+    outcome = await control.reload("asked for")
+
+    assert list(outcome.problems) == ["the reload failed in an unforeseen way: RuntimeError: surprise"]
+    assert "Traceback" in caplog.text
+
+
+async def test_a_worker_that_cannot_take_the_version_in_use_is_not_counted_in() -> None:
+    control = await started(FakeWorker("0"))
+    late = FakeWorker("1")
+    late.failure["prepare"] = ConfigError(["no"])
+
+    with pytest.raises(ConfigError):
+        await control.admit([late])
+
+    assert list(control.fleet.workers) == ["0"]
+
+
+async def test_a_replacement_gets_what_is_in_use_and_not_what_was_rejected() -> None:
+    first, replacement, source = FakeWorker("0"), FakeWorker("0"), FakeSource()
+    control = await started(first, source=source)
+    source.text = WRONG
+    await control.reload("asked for")
+
+    control.fleet.leave(first)
+    await control.admit([replacement])
+
+    assert replacement.version == 1
+
+
+async def test_a_worker_that_does_not_answer_shows_as_such_among_the_others() -> None:
+    first, second = FakeWorker("0"), FakeWorker("1")
+    control = await started(first, second)
+    second.hangs.add("status")
+
+    statuses = await control.fleet.statuses()
+
+    assert statuses[0]["version"] == 1
+    assert statuses[1] == {"worker": "1", "pid": 1001, "error": "no answer in time"}
+
+
+async def test_what_a_silent_or_dead_worker_counted_stays_in_the_sum() -> None:
+    workers = FakeWorker("0"), FakeWorker("1")
+    control = await started(*workers)
+    for worker in workers:
+        worker.counts.counter("requests_total", "Requests.").value = 5
+    await control.metrics()
+
+    workers[0].counts.counter("requests_total", "Requests.").value = 6
+    workers[1].hangs.add("metrics")
+    assert "\nrequests_total 11\n" in render(await control.metrics())
+
+    control.fleet.leave(workers[1])
+    assert "\nrequests_total 11\n" in render(await control.metrics())
+
+
+async def test_reloads_are_counted_by_what_became_of_them() -> None:
+    source = FakeSource()
+    control = await started(FakeWorker(), source=source)
+    await control.reload("asked for")
+    source.text = WRONG
+    await control.reload("asked for")
+
+    page = render(await control.metrics())
+
+    assert 'meshwright_reloads_total{result="applied"} 1\n' in page
+    assert 'meshwright_reloads_total{result="rejected"} 1\n' in page
+    assert 'meshwright_reloads_total{result="unchanged"} 0\n' in page
+    assert "meshwright_config_version 2\n" in page
+    assert "meshwright_workers 1\n" in page

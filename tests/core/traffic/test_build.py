@@ -1,0 +1,209 @@
+"""Building snapshots: what is carried over, what is closed, and how a part that cannot start is told."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+import pytest
+
+from meshwright.traffic import build
+from meshwright.traffic.gateway import Gateway
+from meshwright.traffic.snapshot import Snapshot
+from meshwright_sdk import ConfigDocument, ConfigError, Response
+from meshwright_sdk.testing import make_request
+
+PLUGINS = '''
+from meshwright_sdk import CallNext, Filter, Options, Request, Response, hookimpl
+
+EVENTS = []
+
+class NotedOptions(Options):
+    """Options of `noted`."""
+    word: str = "a"
+    fails: str = ""
+    hangs: bool = False
+
+class Noted(Filter[NotedOptions]):
+    """Notes its life, and answers by itself with the number of requests so far."""
+    count = 0
+
+    async def start(self):
+        EVENTS.append(f"start {self.options.word}")
+        if self.options.fails:
+            raise OSError(self.options.fails)
+        if self.options.hangs:
+            import asyncio
+            await asyncio.Event().wait()
+
+    async def close(self):
+        EVENTS.append(f"close {self.options.word}")
+
+    async def __call__(self, request: Request, call_next: CallNext) -> Response:
+        self.count += 1
+        return Response.text(f"{self.options.word}{self.count}")
+
+@hookimpl
+def meshwright_snapshot_built(routes):
+    if any(route.name == "forbidden" for route in routes):
+        raise ValueError("no route is called forbidden here")
+'''
+
+
+class Bench:
+    """A gateway without listeners, and the plugin file it uses."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        (folder / "noted.py").write_text(PLUGINS)
+        self.gateway = Gateway()
+        self.version = 0
+
+    async def prepare(self, routes: str) -> Snapshot:
+        self.version += 1
+        text = f"plugins: [./noted.py]\nroutes:\n{routes}"
+        document = ConfigDocument(text=text, name="gateway.yaml", base_dir=self.folder)
+        return await self.gateway.prepare(document, self.version)
+
+    async def apply(self, routes: str) -> None:
+        await self.gateway.commit(await self.prepare(routes))
+
+    async def ask(self, path: str = "/") -> Response:
+        return await self.gateway.handle(make_request(url=path))
+
+    async def text(self, path: str = "/") -> str:
+        response = await self.ask(path)
+        response.settle()
+        return (response.body.data or b"").decode()
+
+    def events(self) -> list[str]:
+        """Return what the filters noted; the list goes on being theirs."""
+        assert self.gateway.snapshot is not None
+        target = self.gateway.snapshot.registry.find("filter", "noted").target
+        events: list[str] = sys.modules[target.__module__].EVENTS
+        return events
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+def route(name: str, options: str) -> str:
+    return f"  - {{name: {name}, match: {{path: /{name}}}, filters: [noted: {{{options}}}]}}\n"
+
+
+async def settled() -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+async def test_a_filter_whose_options_stay_keeps_its_state(bench: Bench) -> None:
+    await bench.apply(route("one", "word: a") + route("two", "word: b"))
+    assert [await bench.text("/one"), await bench.text("/two")] == ["a1", "b1"]
+
+    await bench.apply(route("two", "word: changed") + route("one", "word: a"))
+
+    assert [await bench.text("/one"), await bench.text("/two")] == ["a2", "changed1"]
+    await bench.gateway.close()
+
+
+async def test_what_is_no_longer_used_is_closed_after_its_last_request(bench: Bench) -> None:
+    await bench.apply(route("one", "word: old"))
+    running = await bench.ask("/one")
+
+    await bench.apply(route("one", "word: new"))
+    await settled()
+    assert "close old" not in bench.events()
+
+    running.settle()
+    await settled()
+    assert "close old" in bench.events()
+    events = bench.events()
+    await bench.gateway.close()
+    assert "close new" in events
+
+
+async def test_a_part_used_by_two_snapshots_is_not_closed_with_the_first(bench: Bench) -> None:
+    await bench.apply(route("one", "word: kept"))
+    running = await bench.ask("/one")
+    await bench.apply(route("one", "word: kept") + route("two", "word: b"))
+    await bench.apply(route("two", "word: b"))
+    await settled()
+    assert "close kept" not in bench.events()
+
+    running.settle()
+    await settled()
+
+    assert "close kept" in bench.events()
+    await bench.gateway.close()
+
+
+async def test_a_part_that_cannot_start_is_told_with_its_line_and_all_are_closed(bench: Bench) -> None:
+    await bench.apply(route("one", "word: a"))
+
+    with pytest.raises(ConfigError) as raised:
+        await bench.prepare(route("one", "word: a") + route("two", "word: b, fails: no disk") + route("x", "word: c"))
+
+    assert str(raised.value) == (
+        "gateway.yaml:4: routes[1].filters[0].noted: expected to be able to start within 30 s; got no disk"
+    )
+    assert sorted(bench.events()) == ["close b", "close c", "start a", "start b", "start c"]
+    assert await bench.text("/one") == "a1"
+    await bench.gateway.close()
+
+
+async def test_a_part_that_hangs_at_its_start_is_told(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(build, "START_TIMEOUT_S", 0.02)
+
+    with pytest.raises(ConfigError, match=r"expected to be able to start within 0.02 s; got TimeoutError"):
+        await bench.prepare(route("one", "word: a, hangs: true"))
+
+
+async def test_a_snapshot_that_a_plugin_refuses_is_told_and_closed(bench: Bench) -> None:
+    await bench.apply(route("one", "word: a"))
+
+    with pytest.raises(ConfigError, match=r"gateway.yaml:2: routes: expected .* got no route is called forbidden here"):
+        await bench.prepare(route("forbidden", "word: b"))
+
+    assert bench.events() == ["start a", "start b", "close b"]
+    await bench.gateway.close()
+
+
+async def test_a_discarded_snapshot_closes_only_what_is_its_own(bench: Bench) -> None:
+    await bench.apply(route("one", "word: a"))
+
+    await bench.gateway.discard(await bench.prepare(route("one", "word: a") + route("two", "word: b")))
+
+    assert bench.events() == ["start a", "start b", "close b"]
+    await bench.gateway.close()
+
+
+async def test_filters_of_every_route_see_requests_that_no_route_takes(bench: Bench) -> None:
+    await bench.apply(route("one", "word: a") + "filters: [request_id]\n")
+
+    response = await bench.ask("/none")
+
+    assert response.status == 404
+    assert response.headers["x-request-id"]
+    await bench.gateway.close()
+
+
+async def test_an_application_has_the_response_timeout_of_its_service(bench: Bench) -> None:
+    (bench.folder / "slow.py").write_text(
+        "async def app(scope, receive, send):\n"
+        "    if scope['type'] == 'lifespan':\n"
+        "        await receive(); await send({'type': 'lifespan.startup.complete'}); await receive()\n"
+        "        await send({'type': 'lifespan.shutdown.complete'}); return\n"
+        "    while (await receive())['type'] != 'http.disconnect': pass\n"
+    )
+    await bench.apply(
+        "  - {match: {path: /slow}, to: slow}\nservices:\n  slow: {app: 'slow:app', response_timeout: 20ms}\n"
+    )
+
+    response = await bench.ask("/slow")
+    response.settle()
+
+    assert response.status == 504
+    await bench.gateway.close()

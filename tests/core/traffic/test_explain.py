@@ -1,0 +1,80 @@
+"""`explain` beside running traffic: it tells what it sees and moves nothing. The rest is in cli/test_explain.py."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from meshwright.traffic.explain import explain
+from meshwright.traffic.gateway import Gateway
+from meshwright.traffic.service import Service
+from meshwright.traffic.snapshot import Snapshot
+from meshwright_sdk import ConfigDocument
+from meshwright_sdk.testing import make_request
+
+YAML = """
+    routes:
+      - {name: order, match: {path: "/orders/*"}, to: [{service: order, weight: 1}, {service: inside, weight: 1}]}
+      - {name: nobody, match: {path: /nobody}, to: nobody}
+    services:
+      order: {endpoints: ["http://127.0.0.1:1", "http://127.0.0.1:2", "http://127.0.0.1:3"]}
+      inside: {app: "starlette.applications:Starlette"}
+      nobody: {endpoints: []}
+    """
+
+
+@pytest.fixture
+async def snapshot(tmp_path: Path) -> AsyncIterator[Snapshot]:
+    gateway = Gateway()
+    document = ConfigDocument(text=dedent(YAML), name="gateway.yaml", base_dir=tmp_path)
+    snapshot = await gateway.prepare(document, 1)
+    await gateway.commit(snapshot)
+    yield snapshot
+    await gateway.close()
+
+
+async def test_turns_of_balancers_are_not_moved(snapshot: Snapshot) -> None:
+    service = snapshot.services["order"]
+    assert isinstance(service, Service)
+    for _ in range(2):
+        assert explain(snapshot, "GET", "/orders/1").services[0].endpoints[0].picked
+
+    picked = [service.balancer.pick(service.endpoints, make_request()) for _ in range(3)]
+
+    assert picked == list(service.endpoints)
+    assert [endpoint.requests for endpoint in service.endpoints] == [0, 0, 0]
+
+
+async def test_what_is_in_flight_is_seen(snapshot: Snapshot) -> None:
+    snapshot.services["order"].endpoints[1].in_flight = 7
+
+    assert [each.in_flight for each in explain(snapshot, "GET", "/orders/1").services[0].endpoints] == [0, 7, 0]
+
+
+async def test_an_application_has_neither_balancer_nor_endpoints(snapshot: Snapshot) -> None:
+    inside = explain(snapshot, "GET", "/orders/1").services[1]
+
+    assert (inside.balancer, inside.endpoints, inside.share) == ("", (), 0.5)
+
+
+async def test_a_service_without_endpoints_is_told_with_its_balancer(snapshot: Snapshot) -> None:
+    (nobody,) = explain(snapshot, "GET", "/nobody").services
+
+    assert (nobody.balancer, nobody.endpoints, nobody.chosen) == ("weighted_round_robin", (), True)
+
+
+async def test_it_can_be_said_in_json(snapshot: Snapshot) -> None:
+    explanation = explain(snapshot, "GET", "http://shop.example.com/orders/1", [("x-a", "1")]).to_dict()
+
+    assert explanation["route"] == "order"
+    assert {each["route"]: each["chosen"] for each in explanation["verdicts"]} == {"order": True, "nobody": False}
+    assert explanation["services"][0]["endpoints"][0] == {
+        "url": "http://127.0.0.1:1",
+        "weight": 1,
+        "zone": "",
+        "in_flight": 0,
+        "picked": True,
+    }

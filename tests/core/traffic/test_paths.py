@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+from urllib.parse import unquote_to_bytes
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from meshwright.traffic.paths import BadTargetError, known_path, normalise_path, split_target
+
+
+@pytest.mark.parametrize(
+    ("raw", "path"),
+    [
+        (b"/", "/"),
+        (b"/orders/17", "/orders/17"),
+        (b"/a/./b/../c", "/a/c"),
+        (b"/a/b/..", "/a/"),
+        (b"/a/b/.", "/a/b/"),
+        (b"/a/..", "/"),
+        (b"/.", "/"),
+        (b"/a//../b", "/a/b"),
+        (b"//a//b/", "//a//b/"),
+        (b"/.hidden/..names/...", "/.hidden/..names/..."),
+        (b"/%7Euser/%61", "/~user/a"),
+        (b"/a%2fb", "/a%2Fb"),
+        (b"/%2e%2E/x%2F..%2f", None),
+        (b"/a/%2e%2e/b", "/b"),
+        (b"/caf\xc3\xa9", "/caf%C3%A9"),
+        (b'/a|b"c\\d', "/a%7Cb%22c%5Cd"),
+        (b"/%25%32%65", "/%252e"),
+        (b"/a;x=1/b:@!$&'()*+,", "/a;x=1/b:@!$&'()*+,"),
+    ],
+)
+def test_a_path_has_one_normal_form(raw: bytes, path: str | None) -> None:
+    if path is None:
+        with pytest.raises(BadTargetError):
+            normalise_path(raw)
+    else:
+        assert normalise_path(raw) == path
+
+
+@pytest.mark.parametrize("raw", [b"/%", b"/%2", b"/%zz", b"/a%0g", b"/%00", b"/a/../..", b"/..", b"/../a", b"a", b""])
+def test_a_broken_path_is_refused(raw: bytes) -> None:
+    with pytest.raises(BadTargetError) as raised:
+        normalise_path(raw)
+    assert (raised.value.status, raised.value.code) == (400, "bad_target")
+
+
+def test_long_paths_are_normalised_without_being_remembered() -> None:
+    normalise_path(b"/short")
+    before = known_path.cache_info().currsize
+    assert normalise_path(b"/a/../" + b"x" * 5000) == "/" + "x" * 5000
+    assert known_path.cache_info().currsize == before
+
+
+def test_a_target_is_split_at_its_first_question_mark() -> None:
+    assert split_target(b"/a?b=c?d&e=%20") == (b"/a", b"b=c?d&e=%20")
+    assert split_target(b"/a?") == (b"/a", b"")
+
+
+@pytest.mark.parametrize("raw", [b"/a#b", b"/a?b#c", b"/a?b c", b"/a?b\xc3", b"/a?b\r\nx: y", b"/a?\x00"])
+def test_a_fragment_or_an_unprintable_query_is_refused(raw: bytes) -> None:
+    with pytest.raises(BadTargetError):
+        split_target(raw)
+
+
+_paths = st.lists(
+    st.sampled_from(
+        [b"a", b".", b"..", b"", b"%2e", b"%2F", b"%41", b"%c3%a9", b"\xc3\xa9", b"|", b"~", b"%7e", b"%25"]
+    ),
+    max_size=8,
+).map(lambda segments: b"/" + b"/".join(segments))
+
+
+@given(_paths | st.binary(max_size=30).map(lambda tail: b"/" + tail))
+def test_normalising_twice_changes_nothing_and_the_result_is_safe_to_send(raw: bytes) -> None:
+    try:
+        path = normalise_path(raw)
+    except BadTargetError:
+        return
+    assert normalise_path(path.encode("ascii")) == path
+    assert path.startswith("/")
+    assert path.isascii()
+    assert path.isprintable()
+    assert not {" ", "?", "#", "\\"} & set(path)
+    assert not {".", ".."} & set(path.split("/"))
+
+
+@given(st.binary(min_size=1, max_size=30).filter(lambda tail: not {0, 37, 46, 47} & set(tail)))
+def test_normalising_changes_the_writing_of_a_segment_and_never_its_meaning(segment: bytes) -> None:
+    assert unquote_to_bytes(normalise_path(b"/" + segment)) == b"/" + segment

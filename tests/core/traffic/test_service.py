@@ -1,0 +1,216 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import pytest
+
+from meshwright.traffic import service as service_module
+from meshwright.traffic.pool import PoolLimits
+from meshwright.traffic.service import Service
+from meshwright_plugins.balancers.weighted_round_robin import WeightedRoundRobin
+from meshwright_sdk import Context, Counter, Discovery, Instance, Metrics, NoEndpointsError, NoOptions, ResetError
+from meshwright_sdk.testing import make_request
+from tests.core.http1.wire import ScriptedUpstream, Wire, scripted_upstream, turns, until
+
+OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+
+
+async def answer(wire: Wire) -> None:
+    while True:
+        await wire.message()
+        await wire.send(OK)
+
+
+async def half(wire: Wire) -> None:
+    await wire.message()
+    await wire.send(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhel")
+    await wire.rest()
+
+
+class Told(Discovery[NoOptions]):
+    """A discovery that a test tells what to report; an exception is raised instead."""
+
+    def __init__(self) -> None:
+        super().__init__(NoOptions(), Context())
+        self.reports: asyncio.Queue[Sequence[Instance] | Exception] = asyncio.Queue()
+        self.watches = 0
+        self.closed = False
+
+    async def watch(self) -> AsyncIterator[Sequence[Instance]]:
+        self.watches += 1
+        while True:
+            report = await self.reports.get()
+            if isinstance(report, Exception):
+                raise report
+            yield report
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+def make_service(discovery: Discovery[NoOptions], metrics: Metrics | None = None) -> Service:
+    return Service(
+        "orders",
+        balancer=WeightedRoundRobin(NoOptions(), Context()),
+        discovery=discovery,
+        limits=PoolLimits(),
+        metrics=metrics or Metrics(),
+    )
+
+
+@asynccontextmanager
+async def service_to(*upstreams: ScriptedUpstream) -> AsyncIterator[tuple[Service, Told]]:
+    discovery = Told()
+    discovery.reports.put_nowait([Instance(url=upstream.url) for upstream in upstreams])
+    service = make_service(discovery)
+    await service.start()
+    yield service, discovery
+    await service.close()
+    await until(lambda: not any(each.pool.open for each in service.endpoints))
+
+
+async def test_it_is_ready_when_discovery_has_reported() -> None:
+    async with scripted_upstream(answer) as upstream, service_to(upstream) as (service, discovery):
+        assert [endpoint.url for endpoint in service.endpoints] == [upstream.url]
+    assert discovery.closed
+
+
+async def test_it_starts_without_endpoints_when_discovery_is_silent(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(service_module, "FIRST_ANSWER_S", 0.0)
+    service = make_service(Told())
+    await service.start()
+    assert "no endpoints are known yet" in caplog.text
+    with pytest.raises(NoEndpointsError) as raised:
+        await service.call(make_request())
+    assert raised.value.status == 503
+    await service.close()
+
+
+async def test_a_call_counts_as_in_flight_until_its_response_has_ended() -> None:
+    async with scripted_upstream(half) as upstream, service_to(upstream) as (service, _):
+        request = make_request()
+        response = await service.call(request)
+        (endpoint,) = service.endpoints
+        assert response.endpoint is endpoint
+        assert request.answers == [response]
+        assert (endpoint.in_flight, endpoint.requests) == (1, 1)
+        await response.aclose()
+        await response.aclose()
+        assert (endpoint.in_flight, endpoint.requests) == (0, 1)
+
+
+async def test_a_call_that_fails_or_is_cancelled_is_not_in_flight() -> None:
+    async def silence(wire: Wire) -> None:
+        await wire.message()
+        if len(upstream.wires) > 1:
+            await wire.rest()
+
+    async with scripted_upstream(silence) as upstream, service_to(upstream) as (service, _):
+        (endpoint,) = service.endpoints
+        with pytest.raises(ResetError):
+            await service.call(make_request())
+        assert endpoint.in_flight == 0
+
+        calling = asyncio.gather(service.call(make_request()), return_exceptions=True)
+        await until(lambda: endpoint.in_flight == 1)
+        calling.cancel()
+        await asyncio.gather(calling, return_exceptions=True)
+        assert endpoint.in_flight == 0
+        await until(lambda: not endpoint.pool.open)
+
+
+async def test_calls_go_to_the_endpoints_in_turn() -> None:
+    async with (
+        scripted_upstream(answer) as one,
+        scripted_upstream(answer) as two,
+        service_to(one, two) as (service, _),
+    ):
+        urls = []
+        for _ in range(4):
+            response = await service.call(make_request())
+            assert response.endpoint is not None
+            urls.append(response.endpoint.url)
+            response.settle()
+        assert urls == [one.url, two.url] * 2
+
+
+async def test_endpoints_that_stay_keep_their_connections_and_counts_and_those_that_go_finish() -> None:
+    async with (
+        scripted_upstream(half) as one,
+        scripted_upstream(answer) as two,
+        service_to(one, two) as (service, discovery),
+    ):
+        first, second = service.endpoints
+        running = await service.call(make_request())
+        (await service.call(make_request())).settle()
+        assert second.pool.status()["idle"] == 1
+
+        discovery.reports.put_nowait([Instance(url=two.url), Instance(url="http://127.0.0.1:9")])
+        await until(lambda: first not in service.endpoints)
+        assert service.endpoints[0] is second
+        assert second.requests == 1
+        assert (first.in_flight, first.pool.status()["active"]) == (1, 1)
+
+        await running.aclose()
+        await until(lambda: not first.pool.open)
+        assert first.in_flight == 0
+
+
+async def test_a_report_that_changes_nothing_keeps_the_sequence() -> None:
+    async with scripted_upstream(answer) as upstream, service_to(upstream) as (service, discovery):
+        before = service.endpoints
+        discovery.reports.put_nowait([Instance(url=upstream.url), Instance(url=upstream.url)])
+        await turns()
+        assert service.endpoints is before
+
+
+async def test_a_discovery_that_fails_leaves_the_last_list_and_is_asked_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(service_module, "REWATCH_S", 0.0)
+    async with scripted_upstream(answer) as upstream, service_to(upstream) as (service, discovery):
+        discovery.reports.put_nowait(RuntimeError("no registry"))
+        await until(lambda: discovery.watches == 2)
+        assert [endpoint.url for endpoint in service.endpoints] == [upstream.url]
+        assert "the last good list stays" in caplog.text
+        discovery.reports.put_nowait([])
+        await until(lambda: not service.endpoints)
+
+
+def total(metrics: Metrics, name: str) -> float:
+    counter = metrics.counter(name, "", service="orders")
+    assert isinstance(counter, Counter)
+    assert counter.read is not None
+    return counter.read()
+
+
+async def test_connections_are_counted_also_those_of_endpoints_that_are_gone() -> None:
+    metrics = Metrics()
+    async with scripted_upstream(answer) as upstream:
+        service = make_service(Told(), metrics)
+        service.update([Instance(url=upstream.url)])
+        (endpoint,) = service.endpoints
+        (await service.call(make_request())).settle()
+        assert total(metrics, "meshwright_upstream_connects_total") == 1
+
+        service.update([])
+        await until(lambda: not endpoint.pool.open)
+        assert total(metrics, "meshwright_upstream_connects_total") == 1
+        service._forget_retired()
+        assert service._retired == []
+        assert total(metrics, "meshwright_upstream_connects_total") == 1
+        assert total(metrics, "meshwright_upstream_connect_failures_total") == 0
+
+
+async def test_the_status_shows_each_endpoint() -> None:
+    async with scripted_upstream(answer) as upstream, service_to(upstream) as (service, _):
+        (await service.call(make_request())).settle()
+        status = service.status()
+    assert (status["name"], status["balancer"]) == ("orders", "weighted_round_robin")
+    (endpoint,) = status["endpoints"]
+    assert (endpoint["url"], endpoint["requests"], endpoint["in_flight"]) == (upstream.url, 1, 0)
+    assert endpoint["pool"]["idle"] == 1
