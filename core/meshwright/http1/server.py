@@ -326,7 +326,9 @@ class HttpServerProtocol(asyncio.Protocol):
 
     async def _recover(self, exchange: Exchange, response: Response | None, error: Exception) -> None:
         """Answer 500 in place of a response that cannot be sent, or cut off what was begun."""
-        logger.error("a response could not be sent", exc_info=error)
+        request = exchange.request
+        route = request.route.name if request.route is not None else ""
+        logger.error("request %s on route %s: its response cannot be sent", request.id or "-", route, exc_info=error)
         self._response = None
         if exchange.answered or self._transport.is_closing():
             self._transport.abort()
@@ -403,8 +405,8 @@ class HttpServerProtocol(asyncio.Protocol):
         """Abort the connection, so that the client cannot take what it got for the whole."""
         if self._response is not response:
             return
-        if not isinstance(error, MeshwrightError):
-            logger.error("the body of a response failed", exc_info=error)
+        if not isinstance(error, MeshwrightError) or error.fault == PluginError.fault:
+            logger.error("request %s: the body of its response failed", exchange.request.id or "-", exc_info=error)
         self._body_source = None
         self._closing = True
         self._give_up(response, error)
@@ -505,9 +507,10 @@ class HttpServerProtocol(asyncio.Protocol):
             self._transport.resume_reading()
 
     def write(self, data: bytes) -> None:
-        """Send raw bytes."""
-        self._counts.sent.value += len(data)
-        self._transport.write(data)
+        """Send raw bytes; on a connection that is closing they are dropped, and `connection_lost` gives up the rest."""
+        if not self._transport.is_closing():
+            self._counts.sent.value += len(data)
+            self._transport.write(data)
 
     # Tunnels
 

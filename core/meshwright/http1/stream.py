@@ -41,6 +41,21 @@ class Sink(Protocol):
         """The content broke off."""
 
 
+class _Nowhere:
+    """The flow of a stream that has ended: it holds nothing, so that streams and connections do not hold each other."""
+
+    def demand(self) -> None: ...
+
+    def pause(self) -> None: ...
+
+    def resume(self) -> None: ...
+
+    def abandon(self) -> None: ...
+
+
+_NOWHERE = _Nowhere()
+
+
 class BodyStream:
     """Bytes that one connection feeds and one reader takes, pulled or piped, with bounded memory.
 
@@ -51,7 +66,7 @@ class BodyStream:
     __slots__ = ("_chunks", "_demanded", "_ended", "_error", "_flow", "_sink", "_size", "_waiter")
 
     def __init__(self, flow: Flow) -> None:
-        self._flow = flow
+        self._flow: Flow = flow
         self._chunks: deque[bytes] = deque()
         self._size = 0
         self._ended = False
@@ -76,6 +91,7 @@ class BodyStream:
     def end(self) -> None:
         """Take note that the content is complete."""
         self._ended = True
+        self._flow = _NOWHERE
         sink, self._sink = self._sink, None
         if sink is not None:
             sink.end()
@@ -86,6 +102,7 @@ class BodyStream:
         if self._ended:
             return
         self._ended = True
+        self._flow = _NOWHERE
         self._error = error
         sink, self._sink = self._sink, None
         if sink is not None:
@@ -108,8 +125,7 @@ class BodyStream:
         """Pass everything to `sink` from now on, what is waiting first; returns at once."""
         self._demand()
         self._sink = sink
-        if not self._ended:
-            self._flow.resume()  # first: what is written now may fill the sink, which then stops the origin
+        self._flow.resume()  # first: what is written now may fill the sink, which then stops the origin
         if self._chunks:
             sink.write(self.buffered())
         if self._ended and self._sink is sink:
@@ -126,13 +142,11 @@ class BodyStream:
 
     def pause(self) -> None:
         """Stop the origin: the sink cannot take more."""
-        if not self._ended:
-            self._flow.pause()
+        self._flow.pause()
 
     def resume(self) -> None:
         """Let the origin go on."""
-        if not self._ended:
-            self._flow.resume()
+        self._flow.resume()
 
     def __aiter__(self) -> BodyStream:
         return self
@@ -149,8 +163,7 @@ class BodyStream:
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter
         data = self.buffered()
-        if not self._ended:
-            self._flow.resume()
+        self._flow.resume()
         return data
 
     async def aclose(self) -> None:
@@ -166,9 +179,10 @@ class BodyStream:
 
     def _abandon(self) -> None:
         if not self._ended:
+            flow, self._flow = self._flow, _NOWHERE
             self._ended = True
             self._error = ResetError("body: given up before its end")
-            self._flow.abandon()
+            flow.abandon()
             self._wake()
 
     def _demand(self) -> None:
