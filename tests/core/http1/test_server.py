@@ -286,7 +286,7 @@ async def test_a_body_that_raises_is_cut_off_logged_and_closed_once(caplog: pyte
             await wire.message()
         await until(lambda: bool(ends))
     assert [str(end) for end in ends] == ["no more"]
-    assert "the body of a response failed" in caplog.text
+    assert "the body of its response failed" in caplog.text
     caplog.clear()
 
 
