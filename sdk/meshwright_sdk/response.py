@@ -87,10 +87,13 @@ class Response:
             self.headers.set_bytes(b"content-length", b"%d" % self._body.length)
 
     def on_close(self, callback: CloseCallback) -> None:
-        """Have `callback` called once when the body has ended, failed, or was given up.
+        """Have `callback` called once when the body has ended, failed, or was given up; at once when it has already.
 
         It must not block; what it raises is logged and goes no further.
         """
+        if self.closed:
+            _call(callback, None)
+            return
         if self._callbacks is None:
             self._callbacks = []
         self._callbacks.append(callback)
@@ -101,10 +104,7 @@ class Response:
             return
         self.closed = True
         for callback in self._callbacks or ():
-            try:
-                callback(error)
-            except Exception:
-                logger.exception("an on_close callback raised")
+            _call(callback, error)
 
     async def aclose(self, error: BaseException | None = None) -> None:
         """Give up what is left of the body and end the response's life; a second call does nothing."""
@@ -131,6 +131,13 @@ class Response:
 
     def __repr__(self) -> str:
         return f"<Response {self.status}>"
+
+
+def _call(callback: CloseCallback, error: BaseException | None) -> None:
+    try:
+        callback(error)
+    except Exception:
+        logger.exception("an on_close callback raised")
 
 
 def _as_body(body: Body | bytes | AsyncIterable[bytes]) -> Body:

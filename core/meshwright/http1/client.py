@@ -121,6 +121,8 @@ class UpstreamConnection(asyncio.Protocol):
 
     async def exchange(self, request: Request) -> Response:
         """Send `request` and return its response; raises UpstreamError, or what the request's body raises."""
+        if self._transport.is_closing():
+            raise ResetError("upstream: closed the connection before it was used")
         self.exchanges += 1
         self._method = request.method
         self.deadline = self._loop.time() + self._owner.first_byte_timeout_s
@@ -199,7 +201,7 @@ class UpstreamConnection(asyncio.Protocol):
         """Send a piece of the request's body, framed; each has the time of an idle body."""
         if not self._paused:
             self.deadline = self._loop.time() + self._owner.idle_timeout_s
-        self._transport.write(data)
+        self.write(data)
 
     def request_sent(self) -> None:
         """Take note that the request's body is complete."""
@@ -446,8 +448,9 @@ class UpstreamConnection(asyncio.Protocol):
         self.abort()
 
     def write(self, data: bytes) -> None:
-        """Send raw bytes."""
-        self._transport.write(data)
+        """Send raw bytes; on a connection that is closing they are dropped."""
+        if not self._transport.is_closing():
+            self._transport.write(data)
 
     async def drain(self) -> None:
         """Return when the transport's buffer has room; raises ResetError when the connection is gone."""

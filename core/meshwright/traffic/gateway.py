@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from contextlib import AsyncExitStack
 from random import Random
@@ -12,7 +13,7 @@ from meshwright.traffic.counts import Visit
 from meshwright.traffic.parts import hold, release
 from meshwright.traffic.snapshot import Snapshot
 from meshwright_sdk.clock import SystemClock
-from meshwright_sdk.errors import ClientGoneError, MeshwrightError, NoEndpointsError
+from meshwright_sdk.errors import ClientGoneError, MeshwrightError, NoEndpointsError, PluginError
 from meshwright_sdk.metrics import Metrics
 from meshwright_sdk.problems import problem
 from meshwright_sdk.request import Request
@@ -89,6 +90,8 @@ class Gateway:
         visit = Visit(route.counts, snapshot.users)  # type: ignore[attr-defined]
         try:
             response = await route.handle(request)
+            if response.__class__ is not Response or response.closed:
+                _refuse_unusable(response)
         except BaseException as error:
             response = await _failed(error, request, visit)
         else:
@@ -105,12 +108,20 @@ class Gateway:
             self._tasks.spawn(_close_answers(request, None), name="close of dropped responses")
 
 
-def answer_to(error: Exception, request: Request) -> Response:
-    """Return the problem document for what a chain raised; a mistake in a filter is logged with its author's frames."""
-    if not isinstance(error, MeshwrightError):
+def answer_to(error: BaseException, request: Request) -> Response:
+    """Return the problem document for what a chain raised; a mistake in a plugin is logged with its author's frames."""
+    if not isinstance(error, MeshwrightError) or error.fault == PluginError.fault:
         route = request.route.name if request.route is not None else ""
         logger.error("request %s on route %s: a plugin failed: %s", request.id or "-", route, describe_failure(error))
     return problem(error, request)
+
+
+def _refuse_unusable(answer: object) -> None:
+    """Raise PluginError for what a filter must not return."""
+    if not isinstance(answer, Response):
+        raise PluginError(f"filter: expected it to return a Response; got {answer!r:.80}")
+    if answer.closed:
+        raise PluginError("filter: expected a response of this request; got one whose life has ended: make a new one")
 
 
 def _unroutable(error: Exception, request: Request, snapshot: Snapshot) -> Response:
@@ -122,10 +133,14 @@ def _unroutable(error: Exception, request: Request, snapshot: Snapshot) -> Respo
 
 
 async def _failed(error: BaseException, request: Request, visit: Visit) -> Response:
-    """Close what the chain got and return the answer to `error`; a cancellation is raised again and ends the visit."""
+    """Close what the chain got and return the answer to `error`; a cancelled request raises again and ends the visit.
+
+    Whatever else a filter raises is its own failure, be it a SystemExit or the CancelledError of a task it awaited.
+    """
     try:
         await _close_answers(request, error)
-        if not isinstance(error, Exception):
+        task = asyncio.current_task()
+        if isinstance(error, asyncio.CancelledError) and (task is None or task.cancelling()):
             raise error
     except BaseException as cancelled:
         visit.status = ClientGoneError.status

@@ -96,14 +96,14 @@ class Pool:
         except BaseException as error:
             self._opening -= 1
             self._grant_turn()
-            if isinstance(error, OSError):
+            if isinstance(error, OSError | UnicodeError):  # the latter for a name that no resolver takes
                 raise self._connect_failed(error) from error
             raise
         self._opening -= 1
         self._active.add(connection)
         return connection
 
-    def _connect_failed(self, error: OSError) -> MeshwrightError:
+    def _connect_failed(self, error: OSError | UnicodeError) -> MeshwrightError:
         self.connect_failures += 1
         if isinstance(error, TimeoutError):
             return UpstreamTimeoutError("upstream: no connection in time", code="upstream_connect_timeout")
