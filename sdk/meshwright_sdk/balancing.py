@@ -15,6 +15,7 @@ from meshwright_sdk.request import Request
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _USER = re.compile(r"//.*@")
 _HOST = re.compile(r"[a-z0-9._~:%-]+")
+_LONGEST_LABEL, _LONGEST_NAME = 63, 253  # RFC 1035, section 2.3.4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,9 +73,21 @@ def parse_origin(url: str) -> Origin:
         raise ValueError(expected) from None
     if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or parts.path.strip("/") or shown != url:
         raise ValueError(expected)
+    if not parts.hostname.isascii():
+        wanted = "a host in ASCII, where other letters are written as xn--"
+        raise ValueError(f"url: expected http://host:port with {wanted}; got {shown!r}")
     if parts.query or parts.fragment or port == 0 or _HOST.fullmatch(parts.hostname) is None:
         raise ValueError(expected)
+    if not _is_encodable(parts.hostname):
+        labels = f"labels of 1 to {_LONGEST_LABEL} characters, {_LONGEST_NAME} in all"
+        raise ValueError(f"url: expected a host with {labels}; got {shown!r}")
     return Origin(parts.scheme, parts.hostname, port or _DEFAULT_PORTS[parts.scheme])
+
+
+def _is_encodable(host: str) -> bool:
+    """Return whether the name can be asked for in the DNS; its one last dot is none of its characters."""
+    name = host.removesuffix(".")
+    return len(name) <= _LONGEST_NAME and all(0 < len(label) <= _LONGEST_LABEL for label in name.split("."))
 
 
 class Endpoint:

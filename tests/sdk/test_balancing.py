@@ -56,6 +56,23 @@ def test_a_url_holds_nothing_that_could_break_out_of_a_header(url: str) -> None:
         parse_origin(url)
 
 
+@pytest.mark.parametrize("host", ["a..b", ".a", ".", "a..", f"{'a' * 64}.test", ".".join(["a" * 49] * 5) + ".test"])
+def test_a_host_that_no_resolver_could_be_asked_for_is_refused(host: str) -> None:
+    expected = "url: expected a host with labels of 1 to 63 characters, 253 in all; got "
+    with pytest.raises(ValueError, match=f"^{re.escape(expected)}"):
+        parse_origin(f"http://{host}:80")
+
+
+@pytest.mark.parametrize("host", ["a" * 63, "a.test.", ".".join(["a" * 49] * 5) + ".abc", "xn--caf-dma.test"])
+def test_a_host_may_be_as_long_as_a_name_in_the_dns(host: str) -> None:
+    assert parse_origin(f"http://{host}:80").host == host
+
+
+def test_a_host_in_other_letters_is_refused_with_what_to_write() -> None:
+    with pytest.raises(ValueError, match=r"expected http://host:port with a host in ASCII, where .* as xn--; got"):
+        parse_origin("http://caf\xe9.test:80")
+
+
 @pytest.mark.parametrize("user", ["user:secret", ":secret", "secret", "user:secret@"])
 def test_a_password_in_a_url_is_refused_and_not_told(user: str) -> None:
     with pytest.raises(ValueError, match=re.escape("got 'http://***@a.test:80'")):
