@@ -25,7 +25,7 @@ _NOT_TO_BE_NAMED = frozenset((b"host", b"content-length", b"content-type", b"aut
 ENDING_HERE = HOP_BY_HOP | {b"expect", b"http2-settings"}
 _KNOWN_OPTIONS = frozenset((b"close",))
 _DIGITS = re.compile(rb"[0-9]{1,18}")
-_HOST = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::([0-9]{0,5}))?")
+_HOST = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()+,;=%-]*)(?::([0-9]{0,5}))?")
 
 MAX_HOST_BYTES = 261
 """A name of 255 bytes and a port (RFC 1035, section 2.3.4)."""
@@ -145,11 +145,14 @@ _READERS = {
 
 @lru_cache(maxsize=4096)
 def host_name(value: bytes) -> str:
-    """Return the lower-case name of a Host field's value, without port; raises DownstreamError (RFC 9110, 7.2)."""
+    """Return the lower-case name of a Host field's value; raises DownstreamError (RFC 9110, section 7.2).
+
+    It comes without port, and without the last dot that a name may have in the DNS. `*` is no name but a pattern.
+    """
     match = _HOST.fullmatch(value) if len(value) <= MAX_HOST_BYTES else None
     if match is None or (match.group(2) and int(match.group(2)) > 65535):
         raise DownstreamError(f"host: expected a name and maybe a port; got {value[:80]!r}")
-    return match.group(1).decode("ascii").lower()
+    return match.group(1).decode("ascii").lower().removesuffix(".")
 
 
 def _status_line(status: int) -> bytes:

@@ -139,11 +139,31 @@ def test_a_host_is_its_lower_case_name(value: bytes, name: str) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [b"a b", b"a/b", b"user@a", b"a:b", b"a:65536", b"a:123456", b"a:80:80", b"[::1", b"::1", b"[g]", b"a\xff", b"a?b"],
+    [
+        b"a b",
+        b"a/b",
+        b"user@a",
+        b"a:b",
+        b"a:65536",
+        b"a:123456",
+        b"a:80:80",
+        b"[::1",
+        b"::1",
+        b"[g]",
+        b"a\xff",
+        b"a?b",
+        b"*.a",
+        b"*",
+    ],
 )
 def test_an_odd_host_is_refused(value: bytes) -> None:
     with pytest.raises(DownstreamError, match="host: expected a name"):
         host_name(value)
+
+
+@pytest.mark.parametrize("value", [b"secret.example.com.", b"Secret.Example.Com.:8080"])
+def test_the_last_dot_of_a_name_leads_around_no_route(value: bytes) -> None:
+    assert host_name(value) == "secret.example.com"
 
 
 def test_a_host_longer_than_any_name_is_refused_and_not_remembered() -> None:
