@@ -27,7 +27,8 @@ class Problem:
     """One wrong thing: where it is, what was expected, what came instead, and what was probably meant.
 
     `str` gives the sentence that is shown: `gateway.yaml:14: routes[0].name: expected …; got … (hint)`.
-    `got` is already safe to show: it holds no secret and nothing that came in by a reference.
+    `got` is already safe to show: it holds no secret and nothing that came in by a reference. What a terminal
+    would obey instead of showing is escaped here, in every text.
     """
 
     file: str
@@ -36,6 +37,10 @@ class Problem:
     expected: str
     got: str
     hint: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("file", "expected", "got", "hint"):
+            object.__setattr__(self, name, printable(getattr(self, name)))
 
     def __str__(self) -> str:
         place = self.file if self.line is None else f"{self.file}:{self.line}"
@@ -70,7 +75,16 @@ def format_path(path: KeyPath) -> str:
 def quoted(text: str) -> str:
     """Return the text in quotes, shortened, on one line, and without the user and password of a URL."""
     shown = without_userinfo(text)
-    return dumps(shown if len(shown) <= _LONGEST else f"{shown[: _LONGEST - 3]}...", ensure_ascii=False)
+    return printable(dumps(shown if len(shown) <= _LONGEST else f"{shown[: _LONGEST - 3]}...", ensure_ascii=False))
+
+
+def printable(text: str) -> str:
+    """Return the text with an escape for each character that is not shown as itself: controls, marks of direction."""
+    return text if text.isprintable() else "".join(map(_escaped, text))
+
+
+def _escaped(character: str) -> str:
+    return character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
 
 
 def without_userinfo(text: str) -> str:

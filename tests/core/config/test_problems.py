@@ -74,6 +74,20 @@ def test_a_text_is_shown_short_and_without_credentials(text: str, shown: str) ->
     assert quoted(text) == shown
 
 
+@pytest.mark.parametrize("text", ["\x1b[2J", "\u202e", "\x9b", "\u2028", "a\nb", "\ud800"])
+def test_what_a_terminal_would_obey_is_escaped_in_every_text(text: str) -> None:
+    problem = Problem(text, 1, (text,), text, text, text)
+
+    assert str(problem).isprintable()
+    assert (problem.file + problem.expected + problem.got + problem.hint).isprintable()
+    assert quoted(text).isprintable()
+    assert problem.path == (text,)
+
+
+def test_letters_of_any_language_are_shown_as_they_are() -> None:
+    assert Problem("g.yaml", None, (), "größer", "小").got == "小"
+
+
 def test_names_are_listed_as_in_a_sentence() -> None:
     assert (listed("a"), listed("ab"), listed("abc", "and")) == ("a", "a or b", "a, b and c")
 

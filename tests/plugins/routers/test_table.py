@@ -279,10 +279,10 @@ def test_a_route_that_could_never_match_is_refused(match: Match, problem: str) -
 def test_every_wrong_route_is_named_at_once_and_the_table_stays_as_it_was() -> None:
     table = paths("/old")
 
-    with pytest.raises(ValueError, match=r"route a: .*\nroute c: ") as caught:
+    with pytest.raises(ValueError, match=r"route a: .*; route c: ") as caught:
         table.compile([Route(name, Match(path=path), answer) for name, path in (("a", "x"), ("b", "/new"), ("c", "y"))])
 
-    assert str(caught.value).count("\n") == 1
+    assert str(caught.value).count("route ") == 2
     assert (chosen(table, "/old"), chosen(table, "/new")) == ("/old", None)
 
 

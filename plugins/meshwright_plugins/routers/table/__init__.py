@@ -27,7 +27,7 @@ class Table(Router[NoOptions]):
         self._any = PathIndex(())
 
     def compile(self, routes: Sequence[Route]) -> None:
-        """Take over the routes; raises ValueError with one line for each that cannot be served, and keeps the old."""
+        """Take over the routes; raises ValueError with every one that cannot be served, and keeps the old."""
         compiled, problems = [], []
         for place, route in enumerate(routes):
             try:
@@ -35,7 +35,7 @@ class Table(Router[NoOptions]):
             except ValueError as error:
                 problems.append(f"route {route.name}: {error}")
         if problems:
-            raise ValueError("\n".join(problems))
+            raise ValueError("; ".join(problems))
         self._candidates = compiled
         self._build()
 
