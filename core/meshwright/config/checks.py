@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 from meshwright.config.bind import Bind
 from meshwright.config.document import Document
 from meshwright.config.model import GatewayConfig
 from meshwright.config.problems import KeyPath, Problem, did_you_mean, format_path, listed
+from meshwright_sdk import Origin, parse_origin
 
 Rule = Callable[[Document], Iterator[Problem]]
 
@@ -96,6 +98,16 @@ def sticky_needs_a_choice(document: Document) -> Iterator[Problem]:
             yield document.problem((*path, "sticky"), "several services in `to`", "one or none")
 
 
+def endpoints_are_unique(document: Document) -> Iterator[Problem]:
+    for path, service in _values(document.get("services"), ("services",)):
+        first: dict[Origin, KeyPath] = {}
+        for place, origin in _origins(service.get("endpoints"), (*path, "endpoints")):
+            if origin in first:
+                hint = f"the first one is in line {document.line_of(first[origin])}; for more traffic give it a weight"
+                yield document.problem(place, "an endpoint that the service has once", hint=hint)
+            first.setdefault(origin, place)
+
+
 def alternatives_exclude_each_other(document: Document) -> Iterator[Problem]:
     for path, route in _mappings(document.get("routes"), ("routes",)):
         for inner, match in _mapping(route.get("match"), (*path, "match")):
@@ -142,6 +154,7 @@ RULES: tuple[Rule, ...] = (
     routes_lead_somewhere,
     weights_leave_a_service,
     sticky_needs_a_choice,
+    endpoints_are_unique,
     alternatives_exclude_each_other,
     certificates_are_readable,
 )
@@ -172,6 +185,15 @@ def _targets(to: Any, path: KeyPath) -> Iterable[tuple[KeyPath, str]]:
         name = item.get("service") if isinstance(item, dict) else item
         if isinstance(name, str):
             yield ((*path, index, "service") if isinstance(item, dict) else (*path, index)), name
+
+
+def _origins(endpoints: Any, path: KeyPath) -> Iterator[tuple[KeyPath, Origin]]:
+    """Yield where the endpoints of a list are, with their paths; `http://a` and `http://a:80` are the same."""
+    for index, item in enumerate(endpoints if isinstance(endpoints, list) else ()):
+        url = item.get("url") if isinstance(item, dict) else item
+        with suppress(ValueError):
+            if isinstance(url, str):
+                yield ((*path, index, "url") if isinstance(item, dict) else (*path, index)), parse_origin(url)
 
 
 def _bind(section: dict[str, Any]) -> Bind | None:

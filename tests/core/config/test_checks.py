@@ -20,6 +20,30 @@ def test_a_name_is_used_once(section: str) -> None:
     ]
 
 
+def test_an_endpoint_is_named_once_however_it_is_written() -> None:
+    found = problems("""
+        services:
+          a:
+            endpoints:
+              - http://h
+              - "http://H:80/"
+              - {url: "${URL}", weight: 3}
+              - https://h
+          b: {endpoints: ["http://h"]}
+        """, URL="http://h:80")  # fmt: skip
+
+    expected = "expected an endpoint that the service has once; got"
+    hint = "(the first one is in line 4; for more traffic give it a weight)"
+    assert found == [
+        f'5: services.a.endpoints[1]: {expected} "http://H:80/" {hint}',
+        f'6: services.a.endpoints[2].url: {expected} "${{URL}}" {hint}',
+    ]
+
+
+def test_endpoints_that_are_none_are_told_once() -> None:
+    assert len(problems("services: {a: {endpoints: [x, x, 1, {}]}}")) == 4
+
+
 @pytest.mark.parametrize(
     ("first", "second", "taken"),
     [
