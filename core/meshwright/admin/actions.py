@@ -10,6 +10,8 @@ from meshwright.admin.problems import as_json, problem_response
 from meshwright.processes.control import Control
 
 MAX_BODY_BYTES = 256 * 1024
+MAX_HEAD_CHARACTERS = 64 * 1024
+"""Of URL and headers together, as no client of a listener can send more; patterns are matched against them."""
 
 
 class ExplainRequest(BaseModel):
@@ -25,6 +27,11 @@ class ExplainRequest(BaseModel):
     def pairs(self) -> list[tuple[str, str]]:
         """The headers as pairs."""
         return list(self.headers.items()) if isinstance(self.headers, dict) else self.headers
+
+    @property
+    def size(self) -> int:
+        """The length of URL and headers."""
+        return len(self.url) + sum(len(name) + len(value) for name, value in self.pairs)
 
 
 async def reload(request: Request) -> JSONResponse:
@@ -45,6 +52,9 @@ async def explain(request: Request) -> JSONResponse:
         return problem_response(413, "body_too_large", f"body: expected at most {MAX_BODY_BYTES} bytes; got more")
     try:
         asked = ExplainRequest.model_validate_json(body)
+        if asked.size > MAX_HEAD_CHARACTERS:
+            detail = f"url, headers: expected at most {MAX_HEAD_CHARACTERS} characters together; got {asked.size}"
+            return problem_response(413, "head_too_large", detail)
         control: Control = request.app.state.control
         return JSONResponse(await control.fleet.explain(asked.method, asked.url, asked.pairs))
     except ValidationError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from hmac import compare_digest
 from urllib.parse import urlsplit
 
@@ -16,6 +17,9 @@ OPEN_PATHS = frozenset({"/livez", "/readyz"})
 """What orchestrators probe without credentials; it tells nothing but one word."""
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s/?#@\[\]:\\]+)(:[0-9]*)?")
+"""A name and a port; what else an authority may have, such as a user, is no part of a Host header."""
+
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -46,7 +50,7 @@ class Guard:
         return self._refuse_stranger(headers) if self._token is None else self._refuse_token(headers, self._token)
 
     def _refuse_stranger(self, headers: Headers) -> ProblemResponse | None:
-        if self._hosts is None or _host_name(headers.get("host", "")) in self._hosts:
+        if self._hosts is None or _host_name(_authority(headers)) in self._hosts:
             return None
         return problem_response(403, "host_not_allowed", "Host: expected a name of this machine, such as localhost")
 
@@ -64,11 +68,22 @@ def _same_origin(headers: Headers) -> bool:
     origin = headers.get("origin")
     if origin is None:
         return headers.get("sec-fetch-site", "none") in ("none", "same-origin")
-    return urlsplit(origin).netloc.lower() == headers.get("host", "").lower() != ""
+    try:
+        return urlsplit(origin).netloc.lower() == _authority(headers).lower() != ""
+    except ValueError:
+        return False
+
+
+def _authority(headers: Headers) -> str:
+    """Return the Host header; empty when there are several, for then nobody knows which one counts."""
+    hosts = headers.getlist("host")
+    return hosts[0] if len(hosts) == 1 else ""
 
 
 def _host_name(authority: str) -> str:
     """Return the name in a Host header, without port and brackets; empty for what is none."""
+    if _HOST.fullmatch(authority) is None:
+        return ""
     try:
         return (urlsplit(f"//{authority}").hostname or "").rstrip(".")
     except ValueError:

@@ -201,6 +201,8 @@ async def test_explain_asks_a_worker(headers: Any) -> None:
         (b'{"url": "/", "method": "G T"}', 422, "method"),
         (b'{"url": "/", "headers": {"a": 1}}', 422, "headers"),
         (json.dumps({"url": "/" + "x" * 300_000}).encode(), 413, "body"),
+        (json.dumps({"url": "/" + "x" * 65_536}).encode(), 413, "url"),
+        (json.dumps({"url": "/", "headers": {"a": "x" * 65_536}}).encode(), 413, "headers"),
     ],
 )
 async def test_explain_refuses_what_is_no_question(body: bytes, status: int, named: str) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import httpx
 import pytest
 from starlette.responses import PlainTextResponse
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from meshwright.admin.auth import Guard
 from meshwright.config import Bind
@@ -36,13 +36,43 @@ async def test_a_name_of_this_machine_is_let_in(host: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example", "127.0.0.1.evil.example", "evil.example:9901", "[::1", "", "localhost@evil.example"]
+    "host",
+    [
+        "evil.example",
+        "127.0.0.1.evil.example",
+        "evil.example:9901",
+        "[::1",
+        "",
+        "localhost@evil.example",
+        "evil@localhost",
+        "localhost:x@localhost",
+        "localhost/evil.example",
+        "localhost evil.example",
+        "[::1]evil",
+    ],
 )
 async def test_another_name_for_this_machine_is_refused(host: str) -> None:
     answer = await ask(host=host)
 
     assert (answer.status_code, answer.json()["code"]) == (403, "host_not_allowed")
     assert answer.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_two_host_fields_are_refused_even_when_both_are_good(method: str) -> None:
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def receive() -> Message:
+        return {"type": "http.request"}
+
+    headers = [(b"host", b"localhost"), (b"host", b"evil.example")]
+    scope = {"type": "http", "method": method, "path": "/api/reload", "headers": headers}
+    await Guard(application, LOOPBACK, None)(scope, receive, send)
+
+    assert sent[0]["status"] == 403
 
 
 async def test_the_host_that_the_api_is_bound_to_is_let_in() -> None:
@@ -81,7 +111,9 @@ async def test_probes_need_neither_token_nor_name(path: str) -> None:
     assert (await ask(path=path, host="10.0.0.7")).text == "let in"
 
 
-@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://localhost:3000", "http://127.0.0.1"])
+@pytest.mark.parametrize(
+    "origin", ["https://evil.example", "null", "http://[::1", "http://localhost:3000", "http://127.0.0.1"]
+)
 async def test_a_page_of_another_origin_may_change_nothing(origin: str) -> None:
     for token in (None, "s3cret"):
         answer = await ask("POST", "/api/reload", token=token, authorization="Bearer s3cret", origin=origin)
