@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Mount, Route
@@ -13,6 +11,7 @@ from meshwright.admin import actions, health, views
 from meshwright.admin.auth import Guard
 from meshwright.admin.problems import failed, refused
 from meshwright.plugin_host.frames import describe_failure
+from meshwright.plugin_host.loading import FAILURES
 from meshwright.plugin_host.registry import Registry
 from meshwright.processes.checked import CheckedConfig
 from meshwright.processes.control import Control
@@ -44,10 +43,9 @@ def admin_app(control: Control, config: CheckedConfig) -> ASGIApp:
     return Guard(app, admin.bind, admin.token)
 
 
-def _plugin_routes(registry: Registry) -> Iterator[BaseRoute]:
-    """Yield the routes of each plugin package below a path of its own."""
+def _plugin_routes(registry: Registry) -> list[BaseRoute]:
+    """Return the routes of each plugin package below a path of its own."""
     try:
-        for name, routes in registry.each(HOOK):
-            yield Mount(f"/api/plugins/{name.strip('./')}", routes=list(routes))
-    except Exception as error:
+        return [Mount(f"/api/plugins/{name.strip('./')}", routes=list(routes)) for name, routes in registry.each(HOOK)]
+    except FAILURES as error:
         raise ConfigError([f"{HOOK}: expected a list of Starlette routes; got {describe_failure(error)}"]) from error

@@ -22,8 +22,8 @@ from meshwright.plugin_host.frames import describe_failure
 BUILT_IN = "meshwright_plugins"
 GROUP = "meshwright.plugins"
 
-FAILURES = (Exception, SystemExit)
-"""What the code of a plugin may raise; that it calls `sys.exit` must not end the gateway."""
+FAILURES = (BaseException,)
+"""What code of a plugin that is not awaited may raise: a `sys.exit` or KeyboardInterrupt must not end the gateway."""
 
 _FILE_MODULE = "meshwright_file_"
 _VERSIONS_KEPT = 8
@@ -119,10 +119,17 @@ def _owner(point: EntryPoint) -> str:
 def load_entry(entry: str, index: int, base_dir: Path) -> Source:
     """Import a file (`./filters.py`) or a module (`acme.filters`); raises LoadError."""
     is_file = entry.endswith(".py") or entry.startswith(".") or "/" in entry
-    file = (base_dir / entry).resolve() if is_file else None
+    file = _resolve(base_dir, entry) if is_file else None
     plugin = _import_file(file, entry) if file else _import(entry, base_dir)
     name = entry.removeprefix("./").removesuffix(".py")
     return Source(name=name, origin=entry, plugin=plugin, index=index, file=file)
+
+
+def _resolve(base_dir: Path, entry: str) -> Path:
+    try:
+        return (base_dir / entry).resolve()
+    except (OSError, ValueError, RuntimeError) as error:  # a null byte, a loop of links
+        raise LoadError("a path to a Python file", f"{entry!r}: {error}") from None
 
 
 def import_attribute(reference: str) -> object:

@@ -238,6 +238,7 @@ def test_an_unknown_name_is_answered_with_the_names_there_are() -> None:
 
 IMPORTS_NOTHING = {
     "missing file": ("./filter.py", "", "expected a Python file at {dir}/filter.py; got No such file or directory"),
+    "null byte": ("./a\0b.py", "", "expected a path to a Python file; got './a\\x00b.py': embedded null byte"),
     "missing module": (
         "acme.nope",
         "",
@@ -252,6 +253,16 @@ IMPORTS_NOTHING = {
         "wrong.py",
         "import sys\nsys.exit(3)",
         "expected wrong.py to import; got SystemExit: 3 ({dir}/wrong.py:2)",
+    ),
+    "is interrupted": (
+        "wrong.py",
+        "raise KeyboardInterrupt",
+        "expected wrong.py to import; got KeyboardInterrupt ({dir}/wrong.py:1)",
+    ),
+    "raises what is no exception": (
+        "acme_wrong",
+        "class Odd(BaseException): pass\nraise Odd('x')",
+        "expected module acme_wrong to import; got Odd: x ({dir}/acme_wrong.py:2)",
     ),
     "syntax": ("wrong.py", "def (", "expected wrong.py to import; got SyntaxError: invalid syntax ({dir}/wrong.py:1)"),
     "missing import": ("wrong.py", "import acme_no", "No module named 'acme_no' ({dir}/wrong.py:1)"),
