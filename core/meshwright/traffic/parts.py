@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
@@ -10,6 +11,9 @@ from typing import Any
 from meshwright_sdk.tasks import Tasks
 
 logger = logging.getLogger("meshwright.parts")
+
+CLOSE_S = 10.0
+"""How long a part may take to close, its background work included; whatever it does then goes on unwatched."""
 
 
 @dataclass(slots=True, eq=False)
@@ -29,18 +33,35 @@ class Part:
     holders: int = field(default=0, init=False)
 
     async def start(self) -> None:
-        """Start it; only for a part that is new."""
+        """Start it; only for a part that is new. That it calls `sys.exit` is a failure as any other."""
         start = getattr(self.value, "start", None)
-        if start is not None:
-            await start()
+        try:
+            if start is not None:
+                await start()
+        except (SystemExit, KeyboardInterrupt) as error:
+            raise RuntimeError(f"it raised {type(error).__name__}").with_traceback(error.__traceback__) from error
 
-    async def close(self) -> None:
-        """Close it; what goes wrong is logged, so that the others are closed too."""
+    async def close(self, within_s: float = CLOSE_S) -> None:
+        """Close it; what goes wrong or takes too long is logged, so that the others are closed too.
+
+        It is closed in a task of its own, for one that does not heed its cancellation can only be left alone.
+        """
+        closing = asyncio.get_running_loop().create_task(self._close(), name=f"close of {self.key}")
+        try:
+            _, hanging = await asyncio.wait([closing], timeout=within_s)
+        finally:
+            closing.cancel()
+        if hanging:
+            logger.error("closing %s takes longer than %g s; going on without it", self.key, within_s)
+
+    async def _close(self) -> None:
         close = getattr(self.value, "close", None)
         try:
             if close is not None:
                 await close()
-        except Exception:
+        except asyncio.CancelledError:
+            logger.debug("closing %s was cancelled", self.key)
+        except BaseException:
             logger.exception("closing %s failed", self.key)
         await self.tasks.close()
 
