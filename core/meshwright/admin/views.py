@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -11,6 +13,7 @@ from starlette.responses import JSONResponse, Response
 
 from meshwright.admin.problems import as_json
 from meshwright.admin.services import add_up_services
+from meshwright.config.loader import Hide
 from meshwright.plugin_host.info import PluginInfo
 from meshwright.processes.control import Applied, Control, Rejection
 from meshwright.processes.exposition import CONTENT_TYPE, render
@@ -52,7 +55,22 @@ async def services(request: Request) -> JSONResponse:
     """Show services and endpoints with what runs to them, all workers added up and each by itself."""
     applied = _applied(request)
     statuses = await _control(request).fleet.statuses()
-    return JSONResponse({"version": applied.version, "services": add_up_services(statuses)})
+    shown = applied.config.loaded.hiding("services")
+    return JSONResponse(
+        {"version": applied.version, "services": [_service(each, shown) for each in add_up_services(statuses)]}
+    )
+
+
+def _service(service: dict[str, Any], shown: Hide) -> dict[str, Any]:
+    """Leave out what references gave; addresses stay, for nobody could tell the endpoints apart without."""
+    name = service["name"]
+    return {**service, "endpoints": [_endpoint(each, partial(shown, name)) for each in service["endpoints"]]}
+
+
+def _endpoint(endpoint: dict[str, Any], shown: Callable[[str], str]) -> dict[str, Any]:
+    texts = {"zone": shown(endpoint["zone"])} if "zone" in endpoint else {}
+    labels = {key: shown(value) for key, value in endpoint.get("labels", {}).items()}
+    return {**endpoint, **texts, **({"labels": labels} if "labels" in endpoint else {})}
 
 
 def plugins(request: Request) -> JSONResponse:

@@ -32,15 +32,20 @@ def registry_of(file: Path | None) -> Registry:
     """Return every plugin there is, those that `file` names included; the rest of the file need not be right."""
     import os
 
-    from meshwright.config import plugin_entries
+    from meshwright.config import Problem, config_error, located, plugin_entries
     from meshwright.config import read_document as parse
     from meshwright.plugin_host.registry import Registry
+    from meshwright_sdk import ConfigError
 
     if file is None:
         return Registry.load()
     document = read_document(file)
     parsed = parse(document.text, document.name, environ=os.environ, folder=document.base_dir)
-    return Registry.load(plugin_entries(parsed), document.base_dir)
+    try:
+        return Registry.load(plugin_entries(parsed), document.base_dir)
+    except ConfigError as error:
+        found = (each for each in error.problems if isinstance(each, Problem))
+        raise config_error(located(parsed, each) for each in found) from error
 
 
 @asynccontextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from meshwright.config.bind import Bind
 from meshwright.config.document import Document, read_document
-from meshwright.config.loader import LoadedConfig, load, plugin_entries, problems_beside_plugins, validate
+from meshwright.config.loader import LoadedConfig, load, located, plugin_entries, problems_beside_plugins, validate
 from meshwright.config.model import GatewayConfig
 from meshwright.config.plugin_use import KINDS, Kind, OptionsOf, PluginUse, UnknownPluginError, options_from
 from meshwright.config.problems import KeyPath, Problem, config_error, format_path
@@ -24,6 +24,7 @@ __all__ = [
     "config_error",
     "format_path",
     "load",
+    "located",
     "options_from",
     "plugin_entries",
     "problems_beside_plugins",

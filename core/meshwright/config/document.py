@@ -34,12 +34,25 @@ class Place:
 class Reference:
     """A text with references: as it was written, which may be shown, and what it became, which may not.
 
-    `replaced` is None when a reference in it failed. A text without quotes may have become a number.
+    `replaced` is None when a reference in it failed. A text without quotes may have become a number. `came_in`
+    has the values of the single references in it.
     """
 
     written: str
     replaced: str | None
     quoted: bool
+    came_in: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def hidden(self) -> Mapping[str, str]:
+        """What must not be shown, with what stands for it: in all the forms that it takes in messages."""
+        values = {self.replaced or "": self.written, **self.came_in}
+        return {
+            form: written
+            for value, written in values.items()
+            if not value.isspace() and value
+            for form in (value, value.lower(), repr(value)[1:-1])
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,8 +187,9 @@ class _Reader:
     def scalar(self, node: Scalar, path: KeyPath) -> str | int | float | bool | None:
         text = node.text
         if has_reference(text):
-            replaced = self.replace(text, path)
-            self.references[path] = Reference(text, replaced, not node.plain)
+            came_in: dict[str, str] = {}
+            replaced = self.replace(text, path, came_in)
+            self.references[path] = Reference(text, replaced, not node.plain, came_in)
             if replaced is None:
                 return text
             text = replaced
@@ -188,9 +202,9 @@ class _Reader:
             self.numbers[path] = text
         return value
 
-    def replace(self, text: str, path: KeyPath) -> str | None:
+    def replace(self, text: str, path: KeyPath, came_in: dict[str, str]) -> str | None:
         try:
-            return self.resolver.expand(text)
+            return self.resolver.expand(text, came_in)
         except ReferenceFailedError as error:
             line = self.places[path].line
             self.problems.append(Problem(self.file, line, path, error.expected, error.got, error.hint))

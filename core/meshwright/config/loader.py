@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -16,8 +16,11 @@ from meshwright.config.fields import misread
 from meshwright.config.model import GatewayConfig
 from meshwright.config.plugin_use import OptionsOf
 from meshwright.config.problems import KeyPath, Problem, config_error
-from meshwright.config.redaction import hidden_values, hide, redacted
+from meshwright.config.redaction import hidden_below, hidden_values, hide, redacted
 from meshwright.config.translate import PLUGIN_OPTIONS, Scope
+
+Hide: TypeAlias = Callable[[str | int, str], str]
+"""Given an entry's name or index and a text about it, returns the text as it may be shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +54,25 @@ class LoadedConfig:
 
     def located(self, problem: Problem) -> Problem:
         """Return a problem that was found later, with file and line, and without hidden values in it."""
-        hidden = hidden_values(self.document, self.config)
-        return replace(
-            problem,
-            file=self.document.file,
-            line=self.line_of(problem.path),
-            got=hide(problem.got, hidden),
-            hint=hide(problem.hint, hidden),
-        )
+        return located(self.document, problem, self.config)
+
+    def hiding(self, section: str) -> Hide:
+        """Return what takes out of a text about an entry of `routes` or `services` what references in it became."""
+        below = hidden_below(self.document, section)
+        return lambda entry, text: hide(text, below.get(entry, {}))
+
+
+def located(document: Document, problem: Problem, config: GatewayConfig | None = None) -> Problem:
+    """Return a problem that somebody else found in the document, with file and line, and without hidden values."""
+    hidden = hidden_values(document, config)
+    return replace(
+        problem,
+        file=document.file,
+        line=document.line_of(problem.path),
+        expected=hide(problem.expected, hidden),
+        got=hide(problem.got, hidden),
+        hint=hide(problem.hint, hidden),
+    )
 
 
 def load(

@@ -94,9 +94,10 @@ class OfKind:
             return value
         if info.context is None:
             return PluginUse(name, UncheckedOptions.model_validate(options or {}))
-        return PluginUse(name, _options(self._model(name, info.context), name, options))
+        shown = None if isinstance(value, str) else quoted(name)
+        return PluginUse(name, _options(self._model(name, info.context, shown), name, options))
 
-    def _model(self, name: str, options_of: OptionsOf) -> type[BaseModel]:
+    def _model(self, name: str, options_of: OptionsOf, shown: str | None) -> type[BaseModel]:
         try:
             return options_of(self.kind, name) or NoOptions
         except ConfigError as error:
@@ -105,7 +106,7 @@ class OfKind:
         except LookupError as error:
             known = getattr(error, "known", ())
             expected = f"a {self.kind.replace('_', ' ')}" + (f": {listed(sorted(known))}" if known else "")
-            raise _problem(expected, quoted(name), did_you_mean(name, known)) from error
+            raise _problem(expected, shown, did_you_mean(name, known)) from error
 
 
 def _parse(value: Any) -> tuple[str, Any]:
@@ -152,7 +153,7 @@ def _dump(use: PluginUse, info: core_schema.SerializationInfo) -> dict[str, Any]
     }
 
 
-def _problem(expected: str, got: str, hint: str = "") -> PydanticCustomError:
+def _problem(expected: str, got: str | None, hint: str = "") -> PydanticCustomError:
     return _error(PROBLEM, "wrong use", expected=expected, got=got, hint=hint)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel
@@ -25,13 +25,31 @@ def redacted(document: Document, config: BaseModel) -> dict[str, Any]:
     return shown
 
 
-def hidden_values(document: Document, config: BaseModel) -> dict[str, str]:
-    """Return every text that must not be shown, with what stands for it, longest first."""
-    found = {secret: "***" for secret in _secrets(config) if secret}
-    for reference in document.references.values():
-        if reference.replaced:
-            found.setdefault(reference.replaced, reference.written)
-    return dict(sorted(found.items(), key=lambda item: len(item[0]), reverse=True))
+def hidden_values(document: Document, config: BaseModel | None = None) -> dict[str, str]:
+    """Return every text that must not be shown, with what stands for it, longest first.
+
+    Without a `config` nobody knows yet which values are secrets.
+    """
+    secrets = {secret: "***" for secret in _secrets(config) if secret}
+    return _longest_first([secrets, *(reference.hidden for reference in document.references.values())])
+
+
+def hidden_below(document: Document, section: str) -> dict[str | int, dict[str, str]]:
+    """Return the same for each entry of a section, by its name or index: what references in it became."""
+    found: dict[str | int, list[Mapping[str, str]]] = {}
+    for path, reference in document.references.items():
+        if len(path) > 1 and path[0] == section:
+            found.setdefault(path[1], []).append(reference.hidden)
+    return {entry: _longest_first(hidden) for entry, hidden in found.items()}
+
+
+def _longest_first(found: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    """Return all of it in one, so that a value goes before what is a part of it; the first says what stands for it."""
+    values: dict[str, str] = {}
+    for hidden in found:
+        for value, instead in hidden.items():
+            values.setdefault(value, instead)
+    return dict(sorted(values.items(), key=lambda item: len(item[0]), reverse=True))
 
 
 def hide(text: str, hidden: Mapping[str, str]) -> str:

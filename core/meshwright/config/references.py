@@ -34,12 +34,20 @@ class References:
     folder: Path
     files: set[Path] = field(default_factory=set)
 
-    def expand(self, text: str) -> str:
+    def expand(self, text: str, came_in: dict[str, str] | None = None) -> str:
         """Return the text with each reference replaced, once: what comes in is not looked at again.
 
-        `$${` gives `${`. Raises ReferenceFailedError for the first reference that cannot be replaced.
+        `$${` gives `${`. Raises ReferenceFailedError for the first reference that cannot be replaced. `came_in`
+        gets each value that came from outside, with its reference; a default did not.
         """
-        return _TOKEN.sub(self._replacement, text)
+
+        def replace(token: re.Match[str]) -> str:
+            value = self._replacement(token)
+            if came_in is not None and token["body"] is not None and not token["body"].endswith(f":-{value}"):
+                came_in[value] = token[0]
+            return value
+
+        return _TOKEN.sub(replace, text)
 
     def _replacement(self, token: re.Match[str]) -> str:
         body = token["body"]

@@ -17,7 +17,7 @@ from meshwright.config.wording import author_sentence, expected, is_in_authors_w
 PLUGIN_OPTIONS = "meshwright_plugin_options"
 """Type of the error that stands for all errors in a plugin's options: its context has name, model and errors."""
 PROBLEM = "meshwright_problem"
-"""Type of an error whose context has expected, got and hint, ready to be shown."""
+"""Type of an error whose context has expected, got (None: as it was written) and hint, in the gateway's own words."""
 
 MOST_ERRORS = 1000
 """How many errors are translated; the report shows fewer."""
@@ -100,7 +100,7 @@ class Scope:
     def _problem(self, slip: _Slip) -> Problem:
         error, path = slip.error, slip.path
         if error["type"] == PROBLEM:
-            return self.document.problem(path, **error["ctx"])
+            return self._ready(path, **error["ctx"])
         if error["type"] == "extra_forbidden":
             return self._unknown_key(slip)
         if error["loc"] and error["loc"][-1] == _KEY:
@@ -108,6 +108,13 @@ class Scope:
         if is_in_authors_words(error):
             return self._in_authors_words(slip)
         return self.document.problem(path, self._expected(slip), self._shown(path), self._hint(slip))
+
+    def _ready(self, path: KeyPath, expected: str, got: str | None, hint: str) -> Problem:
+        """Return a problem that was told whole; a hint at what is near a value would tell of the value."""
+        told = None if got is None else self._without_values(got, path)
+        return self.document.problem(
+            path, self._without_values(expected, path), told, "" if self._hides(path) else hint
+        )
 
     def _expected(self, slip: _Slip) -> str:
         return expected(slip.error, allowed_at(self.model, self._inside(slip.path)))
@@ -154,8 +161,8 @@ class Scope:
         value = self.document.value(path) if self.document.holds(path) else None
         for leaf, inner in leaves(value, path):
             reference = self.document.references.get(leaf)
-            if reference is not None:
-                text = without(text, reference.replaced or "", reference.written)
+            for hidden, written in reference.hidden.items() if reference is not None else ():
+                text = without(text, hidden, written)
             if is_secret(self.model, self._inside(leaf)):
                 text = without(text, str(inner), "***")
         return without_userinfo(text)
@@ -172,7 +179,7 @@ class _Slip:
 
 def without(text: str, value: str, instead: str) -> str:
     """Return the text with `instead` for each `value` in it; a very short one only where it stands alone."""
-    if not value:
+    if not value or value not in text:
         return text
     pattern = re.escape(value)
     return re.sub(pattern if len(value) >= _SHORT else rf"(?<!\w){pattern}(?!\w)", lambda _: instead, text)

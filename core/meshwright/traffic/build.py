@@ -6,12 +6,20 @@ import asyncio
 import os
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from random import Random
 from typing import Any, TypeVar
 
-from meshwright.config import Document, LoadedConfig, plugin_entries, problems_beside_plugins, read_document, validate
+from meshwright.config import (
+    Document,
+    LoadedConfig,
+    located,
+    plugin_entries,
+    problems_beside_plugins,
+    read_document,
+    validate,
+)
 from meshwright.config.model import RouteConfig, ServiceConfig
 from meshwright.config.plugin_use import Kind, PluginUse
 from meshwright.config.problems import Problem, config_error, format_path
@@ -68,8 +76,7 @@ def read(document: ConfigDocument) -> tuple[LoadedConfig, Registry]:
 
 def _located_in(text: Document, error: ConfigError) -> ConfigError:
     found = (each for each in error.problems if isinstance(each, Problem))
-    located = (replace(each, file=text.file, line=text.line_of(each.path)) for each in found)
-    return config_error([*problems_beside_plugins(text), *located])
+    return config_error([*problems_beside_plugins(text), *(located(text, each) for each in found)])
 
 
 async def build_snapshot(

@@ -87,8 +87,9 @@ def explain(snapshot: Snapshot, method: str, url: str, headers: Iterable[Sequenc
     """
     request = _request(method, url, headers)
     route = snapshot.router.match(request)
+    shown = snapshot.config.hiding("routes")
     verdicts = tuple(
-        RouteVerdict(route=verdict.route.name, chosen=verdict.chosen, reason=verdict.reason)
+        RouteVerdict(route=verdict.route.name, chosen=verdict.chosen, reason=shown(verdict.route.index, verdict.reason))
         for verdict in snapshot.router.explain(request)
     )
     config = snapshot.config.config.routes[route.index] if route is not None else None
@@ -140,7 +141,9 @@ def _filters(snapshot: Snapshot, index: int | None) -> Iterator[FilterStep]:
 
 def _steps(scope: str, uses: Sequence[PluginUse], shown: Mapping[str, Any]) -> Iterator[FilterStep]:
     for use, text in zip(uses, shown.get("filters", []), strict=True):
-        yield FilterStep(name=use.name, options=_given(use, text[use.name]), scope=scope)
+        # A name that a reference gave stands as it was written, and has no options.
+        options = _given(use, text[use.name]) if isinstance(text, Mapping) else {}
+        yield FilterStep(name=use.name, options=options, scope=scope)
 
 
 def _given(use: PluginUse, shown: Mapping[str, Any]) -> dict[str, Any]:
@@ -152,6 +155,7 @@ def _given(use: PluginUse, shown: Mapping[str, Any]) -> dict[str, Any]:
 def _services(snapshot: Snapshot, route: RouteConfig, request: Request) -> Iterator[ServiceChoice]:
     chosen = _chosen_service(route, request) if route.to else ""
     total = sum(target.weight for target in route.to)
+    shown = snapshot.config.hiding("services")
     for target in route.to:
         service = snapshot.services[target.service]
         config = snapshot.config.config.services[target.service]
@@ -162,7 +166,9 @@ def _services(snapshot: Snapshot, route: RouteConfig, request: Request) -> Itera
             share=target.weight / total if total else 1 / len(route.to),
             chosen=target.service == chosen,
             balancer="" if config.app is not None else use.name,
-            endpoints=tuple(_endpoint(each, each is picked) for each in service.endpoints),
+            endpoints=tuple(
+                _endpoint(each, shown(target.service, each.instance.zone), each is picked) for each in service.endpoints
+            ),
         )
 
 
@@ -188,11 +194,11 @@ def _pick(snapshot: Snapshot, use: PluginUse, endpoints: Sequence[Endpoint], req
     return picked
 
 
-def _endpoint(endpoint: Endpoint, picked: bool) -> EndpointChoice:
+def _endpoint(endpoint: Endpoint, zone: str, picked: bool) -> EndpointChoice:
     return EndpointChoice(
         url=endpoint.url,
         weight=endpoint.weight,
-        zone=endpoint.instance.zone,
+        zone=zone,
         in_flight=endpoint.in_flight,
         picked=picked,
     )

@@ -134,6 +134,24 @@ async def test_services_are_added_up_over_the_workers() -> None:
     assert service["endpoints"][0]["in_flight"] == 4
 
 
+async def test_services_show_addresses_and_nothing_else_that_references_gave(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KEY", "hidden-key")
+    monkeypatch.setenv("PORT", "8001")
+    written = '{url: "http://127.0.0.1:${PORT}", zone: "${KEY}", labels: {a: "x ${KEY}"}}'
+    worker = FakeWorker("0")
+    endpoint = {"url": "http://127.0.0.1:8001", "zone": "hidden-key", "labels": {"a": "x hidden-key"}}
+    worker.services = [{"name": "orders", "endpoints": [endpoint]}]
+
+    async with client_of(
+        await started(worker, source=FakeSource(f"services: {{orders: {{endpoints: [{written}]}}}}"))
+    ) as client:
+        answer = await client.get("/api/services")
+
+    (shown,) = answer.json()["services"][0]["endpoints"]
+    assert (shown["url"], shown["zone"], shown["labels"]) == ("http://127.0.0.1:8001", "${KEY}", {"a": "x ${KEY}"})
+    assert "hidden-key" not in answer.text
+
+
 async def test_plugins_show_where_they_come_from_and_what_options_they_take() -> None:
     async with client_of(await started()) as client:
         plugins = (await client.get("/api/plugins")).json()["plugins"]

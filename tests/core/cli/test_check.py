@@ -46,3 +46,20 @@ def test_a_plugin_file_that_fails_is_told_with_its_place_in_the_yaml(call: Call,
         "gateway.yaml:1: plugins[0]: expected ./wrong.py to import; got ModuleNotFoundError: "
         f"No module named 'acme_nowhere' ({folder}/wrong.py:1)"
     )
+
+
+def test_what_references_gave_is_in_no_message(call: Call, gateway: Path) -> None:
+    for text in (
+        'plugins: ["${KEY}"]',
+        'plugins: ["./${KEY}.py"]',
+        'filters: ["${KEY}"]',
+        'services: {s: {app: "${KEY}:x"}}',
+        'services: {s: {app: "x${KEY}y:x"}}',
+    ):
+        gateway.write_text(text, "utf-8")
+
+        result = call("check", "gateway.yaml", KEY="HIDDENVALUE")
+
+        assert result.exit_code == 1
+        assert "HIDDENVALUE" not in result.output
+        assert "${KEY}" in result.output

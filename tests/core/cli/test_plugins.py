@@ -95,3 +95,13 @@ def test_the_table_has_words_for_types_defaults_as_written_and_paths_of_inner_op
         "by_name": ("mapping of mapping", "{}", ""),
         "by_name.NAME.pattern": ("text", "required", "^a"),
     }
+
+
+def test_a_plugin_that_cannot_be_had_is_told_with_its_line_and_no_reference(call: Call, gateway: Path) -> None:
+    gateway.write_text('plugins:\n  - "${KEY}"\n', "utf-8")
+
+    result = call("plugins", "--file", "gateway.yaml", KEY="HIDDENVALUE")
+
+    assert result.exit_code == 1
+    assert result.stderr.startswith("gateway.yaml:2: plugins[0]: expected a module ${KEY} in ")
+    assert "HIDDENVALUE" not in result.output

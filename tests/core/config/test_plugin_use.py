@@ -99,3 +99,23 @@ def test_without_anybody_to_ask_options_stay_as_they_are() -> None:
     assert use.validate_python(unchecked) == unchecked
     with pytest.raises(ValidationError):
         use.validate_python(5)
+
+
+def test_a_name_from_a_reference_is_shown_as_it_was_written() -> None:
+    (problem,) = problems("filters: ['${TOKEN}']", TOKEN="respons" + "x" * 70)
+    (near,) = problems("filters: [\n  request_id,\n  '${TOKEN}']", TOKEN="respons")
+
+    assert problem.endswith('; got "${TOKEN}"')
+    assert near.startswith("3: filters[1]: expected a filter: ")
+    assert near.endswith('; got "${TOKEN}"')
+
+
+def test_why_a_plugin_cannot_be_used_shows_no_reference_either() -> None:
+    def options_of(kind: Kind, name: str, /) -> None:
+        if kind == "filter":
+            raise ConfigError([f"a broken {name}"])
+
+    with pytest.raises(ConfigError) as caught:
+        load("filters: ['${NAME}']", "g.yaml", environ={"NAME": "hiddenname"}, options_of=options_of)
+
+    assert str(caught.value) == ("g.yaml:1: filters[0]: expected the filter ${NAME} to be usable; got a broken ${NAME}")

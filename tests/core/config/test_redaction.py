@@ -77,6 +77,46 @@ def test_secrets_are_stars_and_references_are_shown_as_written(tmp_path: Path) -
         assert hidden not in text
 
 
+def test_what_is_told_of_an_entry_shows_nothing_that_a_reference_gave(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("filesecret")
+    shown = loaded(
+        """
+        routes:
+          - match: {headers: {a: "${KEY}", b: "x ${file:key}"}, host: "${HOST}"}
+            to: s
+          - {to: s}
+        services: {s: {endpoints: [{url: "http://h", zone: "${ZONE}"}]}}
+        """,
+        tmp_path,
+        KEY="it's",
+        HOST="Tenant",
+        ZONE="b",
+    )
+
+    hide = shown.hiding("routes")
+    assert hide(0, "a=it's, b=x filesecret, host tenant") == "a=${KEY}, b=x ${file:key}, host ${HOST}"
+    assert hide(0, "filesecret") == "${file:key}"
+    assert hide(1, "it's") == "it's"
+    assert shown.hiding("services")("s", "b") == "${ZONE}"
+    assert shown.hiding("services")("unknown", "b") == "b"
+
+
+def test_a_default_hides_nothing_for_it_stands_in_the_text() -> None:
+    shown = loaded("routes: [{match: {headers: {a: 'x ${KEY:-plain}'}}, to: s}]\nservices: {s: {app: 'a:b'}}")
+
+    assert shown.hiding("routes")(0, "plain") == "plain"
+
+
+def test_a_later_problem_shows_no_part_of_a_reference() -> None:
+    shown = loaded("services: {s: {app: '${MODULE}.api:app'}}", MODULE="hiddenshop")
+
+    problem = shown.problem(("services", "s"), "hiddenshop.api to import", "No module named 'hiddenshop'")
+
+    assert str(problem) == (
+        "gateway.yaml:1: services.s: expected ${MODULE}.api to import; got No module named '${MODULE}'"
+    )
+
+
 def test_a_literal_that_equals_a_referenced_value_stays_as_it_was_written() -> None:
     shown = loaded(
         "filters: [respond: {headers: {a: '${A}', b: '5s'}}]\nservices: {s: {app: 'a:b'}}", A="5s"

@@ -78,3 +78,36 @@ async def test_it_can_be_said_in_json(snapshot: Snapshot) -> None:
         "in_flight": 0,
         "picked": True,
     }
+
+
+REFERENCES = """
+    filters: ["${FILTER}"]
+    routes:
+      - {name: keyed, match: {headers: {x-key: "${KEY}"}, path: "/${KEY}/*"}, to: shop}
+      - {name: other, match: {path: "/*"}, to: shop}
+    services: {shop: {endpoints: [{url: "http://127.0.0.1:${PORT}", zone: "${KEY}"}]}}
+    """
+
+
+async def test_what_references_gave_is_not_told_but_for_addresses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("KEY", "hidden-key"), ("PORT", "8001"), ("FILTER", "request_id")):
+        monkeypatch.setenv(name, value)
+    gateway = Gateway()
+    snapshot = await gateway.prepare(ConfigDocument(text=dedent(REFERENCES), name="gateway.yaml", base_dir=tmp_path), 1)
+    try:
+        refused = explain(snapshot, "GET", "/")
+        taken = explain(snapshot, "GET", "/hidden-key/1", [("x-key", "hidden-key")])
+    finally:
+        await gateway.discard(snapshot)
+        await gateway.close()
+
+    assert refused.verdicts[0].reason == "path: expected /${KEY}/*; got '/'; header: expected x-key=${KEY}; got None"
+    assert "hidden-key" not in str(refused.to_dict())
+    assert taken.verdicts[0].reason.startswith("chosen: any host, path /${KEY}/*")
+    assert (taken.services[0].endpoints[0].url, taken.services[0].endpoints[0].zone) == (
+        "http://127.0.0.1:8001",
+        "${KEY}",
+    )
+    assert (taken.filters[0].name, taken.filters[0].options) == ("request_id", {})
