@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -10,6 +12,7 @@ from meshwright.admin.problems import as_json, problem_response
 from meshwright.processes.control import Control
 
 MAX_BODY_BYTES = 256 * 1024
+BODY_S = 10.0
 MAX_HEAD_CHARACTERS = 64 * 1024
 """Of URL and headers together, as no client of a listener can send more; patterns are matched against them."""
 
@@ -47,7 +50,11 @@ async def reload(request: Request) -> JSONResponse:
 
 async def explain(request: Request) -> JSONResponse:
     """Tell what would become of a request, without sending anything."""
-    body = await _body(request)
+    try:
+        async with asyncio.timeout(BODY_S):
+            body = await _body(request)
+    except TimeoutError:
+        return problem_response(408, "body_too_slow", f"body: expected all of it within {BODY_S:g} s")
     if body is None:
         return problem_response(413, "body_too_large", f"body: expected at most {MAX_BODY_BYTES} bytes; got more")
     try:

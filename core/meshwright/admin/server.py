@@ -10,13 +10,14 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from meshwright.admin.app import admin_app
+from meshwright.admin.connection import AdminConnection
 from meshwright.config import Bind, Problem, config_error
 from meshwright.processes.checked import CheckedConfig
 from meshwright.processes.control import Control
 from meshwright.processes.listeners import Server, address_of, bind_socket
 from meshwright_sdk import Tasks
 
-GRACE_S = 2
+GRACE_S = 2.0
 MOST_CONNECTIONS = 256
 
 
@@ -27,6 +28,16 @@ class _Prepared:
     socket: socket.socket | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Serving:
+    server: Server
+    task: asyncio.Task[None]
+
+    async def end(self) -> None:
+        """Let running requests end, for a moment at most."""
+        await self.server.drain(self.task, GRACE_S, "admin API")
+
+
 class Admin:
     """A part of `Control`: the application is exchanged with each version, the socket when its address changed."""
 
@@ -35,9 +46,8 @@ class Admin:
         self._control = control
         self._app: ASGIApp | None = None
         self._bind: Bind | None = None
-        self._server: Server | None = None
+        self._serving: _Serving | None = None
         self._prepared: dict[int, _Prepared] = {}
-        self._serving: set[asyncio.Task[None]] = set()
         self._tasks = Tasks()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -57,9 +67,9 @@ class Admin:
         prepared = self._prepared.pop(version)
         self._app, self._bind = prepared.app, prepared.bind
         if prepared.socket is not None:
-            before, self._server = self._server, self._serve(prepared.socket)
+            before, self._serving = self._serving, self._serve(prepared.socket)
             if before is not None:
-                before.should_exit = True
+                self._tasks.spawn(before.end(), name="end of the admin API at its old address")
 
     async def discard(self, version: int) -> None:
         """Give back what was bound."""
@@ -69,17 +79,16 @@ class Admin:
 
     async def close(self) -> None:
         """Let running requests end, for a moment at most."""
-        if self._server is not None:
-            self._server.should_exit = True
-        if self._serving:
-            await asyncio.wait(self._serving, timeout=GRACE_S + 1)
+        if self._serving is not None:
+            await self._serving.end()
         await self._tasks.close()
 
-    def _serve(self, bound: socket.socket) -> Server:
+    def _serve(self, bound: socket.socket) -> _Serving:
         self.address = address_of(bound)
         server = Server(
             uvicorn.Config(
                 self,
+                http=AdminConnection,
                 ws="none",
                 lifespan="off",
                 interface="asgi3",
@@ -88,14 +97,10 @@ class Admin:
                 server_header=False,
                 proxy_headers=False,
                 limit_concurrency=MOST_CONNECTIONS,
-                timeout_graceful_shutdown=GRACE_S,
             )
         )
         bound.listen()  # from here on a client may connect; it is answered as soon as the server runs
-        serving = self._tasks.spawn(server.serve(sockets=[bound]), name="admin API")
-        self._serving.add(serving)
-        serving.add_done_callback(self._serving.discard)
-        return server
+        return _Serving(server, self._tasks.spawn(server.serve(sockets=[bound]), name="admin API"))
 
 
 def _bind(config: CheckedConfig, bind: Bind) -> socket.socket:

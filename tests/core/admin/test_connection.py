@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+import uvicorn
+from starlette.responses import PlainTextResponse
+from starlette.types import Receive, Scope, Send
+
+from meshwright.admin.connection import AdminConnection
+from meshwright.config import Bind
+from meshwright.processes.listeners import Server, bind_socket
+from meshwright_sdk import Tasks
+
+REQUEST = b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n"
+
+
+class Hasty(AdminConnection):
+    head_s = 0.1
+
+
+async def application(scope: Scope, receive: Receive, send: Send) -> None:
+    await asyncio.sleep(0.3 if scope["path"] == "/slow" else 0)
+    await PlainTextResponse("ok")(scope, receive, send)
+
+
+@asynccontextmanager
+async def connected() -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    bound = bind_socket(Bind("127.0.0.1", 0))
+    bound.listen()
+    port = bound.getsockname()[1]
+    server = Server(uvicorn.Config(application, http=Hasty, ws="none", lifespan="off", log_config=None))
+    tasks = Tasks()
+    serving = tasks.spawn(server.serve(sockets=[bound]), name="server")
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+        await server.drain(serving, 1.0, "server")
+
+
+@pytest.mark.parametrize("sent", [b"", REQUEST[:20], REQUEST + REQUEST[:20]], ids=["nothing", "half", "one and a half"])
+async def test_a_connection_without_a_whole_request_is_closed_in_time(sent: bytes) -> None:
+    async with connected() as (reader, writer):
+        writer.write(sent)
+
+        answer = await asyncio.wait_for(reader.read(), 3)
+
+        assert answer.count(b"200 OK") == sent.count(b"\r\n\r\n")
+
+
+async def test_a_request_that_runs_for_longer_is_answered() -> None:
+    async with connected() as (reader, writer):
+        writer.write(REQUEST.replace(b"/livez", b"/slow"))
+
+        assert b"200 OK" in await asyncio.wait_for(reader.readuntil(b"ok"), 3)
