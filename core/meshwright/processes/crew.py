@@ -7,8 +7,9 @@ import logging
 from typing import Protocol
 
 from meshwright.processes.control import Control
+from meshwright.processes.deadline import STOP_S
 from meshwright.processes.ports import Ports
-from meshwright.processes.remote import RemoteWorker
+from meshwright.processes.remote import EXIT_S, RemoteWorker
 from meshwright.processes.worker import LocalWorker
 from meshwright_sdk import Clock, ConfigError, SystemClock, Tasks
 
@@ -17,6 +18,8 @@ logger = logging.getLogger("meshwright.supervisor")
 STEADY_S = 30.0
 """A worker that lived for so long was not ended by its own start."""
 LONGEST_PAUSE_S = 15.0
+CREW_STOP_S = STOP_S + 2 * EXIT_S
+"""How much longer than the grace the stop of a crew may take: each worker ends itself, or else is killed."""
 
 
 class Crew(Protocol):
@@ -26,7 +29,7 @@ class Crew(Protocol):
         """Have every worker serve the version in use; raises ConfigError."""
 
     async def stop(self, grace_s: float) -> None:
-        """Drain all workers and end them."""
+        """Drain all workers and end them; raises TimeoutError when one had to be killed."""
 
     async def close(self) -> None:
         """End at once whatever still runs."""
@@ -73,7 +76,10 @@ class ProcessCrew:
     async def stop(self, grace_s: float) -> None:
         """Drain them side by side."""
         await self._keepers.close()
-        await asyncio.gather(*(worker.stop(grace_s) for worker in self._workers.values()))
+        stops = (worker.stop(grace_s) for worker in self._workers.values())
+        for ending in await asyncio.gather(*stops, return_exceptions=True):
+            if isinstance(ending, BaseException):
+                raise ending
 
     async def close(self) -> None:
         """Kill those that still run."""

@@ -35,7 +35,7 @@ MakeProtocol = Callable[..., HttpServerProtocol]
 BACKLOG = 2048
 _SWEEP_S = 0.5
 _ABORT_S = 5.0
-"""How much longer than its grace a drain may take before connections are aborted."""
+"""How much longer than its grace a drain may take, for connections that were cut off to be gone."""
 
 
 def bind_socket(bind: Bind, *, reuse_port: bool = False) -> socket.socket:
@@ -85,6 +85,29 @@ class Server(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+    async def drain(self, serving: asyncio.Task[None], grace_s: float, what: str) -> None:
+        """Take no more connections, give running requests `grace_s`, cut off what is left of `what` and log it.
+
+        `serving` is the task of `serve`, whose protocols have an `abort`.
+        """
+        self.should_exit = True
+        try:
+            await asyncio.wait([serving], timeout=grace_s)
+        finally:
+            left = len(self.server_state.connections)
+            if left:
+                noun = "connection" if left == 1 else "connections"
+                logger.warning("%s: %d %s cut off, still busy at the end of the drain", what, left, noun)
+            self._cut_off()
+        await asyncio.wait([serving], timeout=_ABORT_S)
+
+    def _cut_off(self) -> None:
+        self.force_exit = True
+        for task in self.server_state.tasks:
+            task.cancel()
+        for connection in list(self.server_state.connections):
+            cast("HttpServerProtocol", connection).abort()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,15 +169,9 @@ class Listener:
             for connection in list(self._server.server_state.connections):
                 cast("HttpServerProtocol", connection).sweep(now)
 
-    def drain(self, grace_s: float) -> None:
-        """Have `serve` stop taking connections, wait at most `grace_s` for running requests, and return."""
-        self._server.config.timeout_graceful_shutdown = cast("int", grace_s)
-        self._server.should_exit = True
-
-    def abort(self) -> None:
-        """Close the connections that are left."""
-        for connection in list(self._server.server_state.connections):
-            cast("HttpServerProtocol", connection).abort()
+    async def drain(self, serving: asyncio.Task[None], grace_s: float) -> None:
+        """Have `serve`, which is the task `serving`, take no more connections and end."""
+        await self._server.drain(serving, grace_s, f"listener {self.bound.name}")
 
     def share(self) -> socket.socket:
         """Return the same socket for the listener that follows on the same address."""
@@ -243,7 +260,7 @@ class Listeners:
                 listener.open()
                 self._running[listener] = self._tasks.spawn(listener.serve(), name=f"listener {listener.bound.name}")
         for listener in [each for each in self._running if each not in prepared]:
-            draining = _drain(listener, self._running.pop(listener), grace_s)
+            draining = listener.drain(self._running.pop(listener), grace_s)
             task = self._tasks.spawn(draining, name=f"drain of listener {listener.bound.name}")
             self._draining.add(task)
             task.add_done_callback(self._draining.discard)
@@ -265,11 +282,3 @@ class Listeners:
     def bound(self) -> list[Bound]:
         """The listeners that run, in no special order."""
         return [listener.bound for listener in self._running]
-
-
-async def _drain(listener: Listener, serving: asyncio.Task[None], grace_s: float) -> None:
-    try:
-        listener.drain(grace_s)
-        await asyncio.wait([serving], timeout=grace_s + _ABORT_S)
-    finally:
-        listener.abort()

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from meshwright.processes.control_channel import ControlChannel
+from meshwright.processes.deadline import OVERDUE, STOP_S
 from meshwright.processes.exposition import FamilyDump
 from meshwright_sdk import ConfigDocument
 
@@ -92,17 +93,18 @@ class RemoteWorker:
         return explanation
 
     async def stop(self, grace_s: float) -> None:
-        """Have it drain and exit; kill it when it has not done so in time."""
+        """Have it drain and exit; kill it when it has not done so in time, and raise TimeoutError then."""
         try:
-            async with asyncio.timeout(grace_s + EXIT_S):
+            async with asyncio.timeout(grace_s + STOP_S + EXIT_S):
                 await self._channel.call("stop", grace_s=grace_s)
         except TimeoutError:
-            logger.warning("worker %s (process %d) did not drain within %g s", self.name, self.pid, grace_s)
             self.give_up()
         except ConnectionError:
             logger.debug("worker %s (process %d) has ended by itself", self.name, self.pid)
         await self._channel.close()
         await self.wait()
+        if self._process.returncode in (OVERDUE, -signal.SIGKILL):
+            raise TimeoutError(f"worker {self.name} (process {self.pid}) had to be ended")
 
     async def wait(self) -> str:
         """Return how the process ended, once it has; one that hung up and does not end is killed."""

@@ -17,7 +17,8 @@ from meshwright.admin.server import Admin
 from meshwright.plugin_host.registry import Registry
 from meshwright.processes.checked import check
 from meshwright.processes.control import Control
-from meshwright.processes.crew import Crew, LocalCrew, ProcessCrew
+from meshwright.processes.crew import CREW_STOP_S, Crew, LocalCrew, ProcessCrew
+from meshwright.processes.deadline import EXIT_S, OVERDUE, STOP_S, Deadline
 from meshwright.processes.fleet import Fleet
 from meshwright.processes.ports import Ports
 from meshwright_sdk import Context, Tasks
@@ -32,14 +33,18 @@ AT_ONCE = 130
 def run(file: Path, *, workers: int, grace_s: float) -> int:
     """Serve `file` until SIGTERM or SIGINT and return the exit code; a second one of them ends it at once.
 
-    Raises ConfigError, or OSError for a file that cannot be read, when it cannot start.
+    From the signal on the process ends in bounded time, here if need be. Raises ConfigError, or OSError for a
+    file that cannot be read, when it cannot start.
     """
+    deadline = Deadline()
     with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
-        return runner.run(_serve(file, workers, grace_s))
+        return runner.run(_serve(file, workers, grace_s, deadline))
 
 
-async def _serve(file: Path, workers: int, grace_s: float) -> int:
-    return await Supervisor(file_source(file), workers).serve(grace_s)
+async def _serve(file: Path, workers: int, grace_s: float, deadline: Deadline) -> int:
+    code = await Supervisor(file_source(file), workers, deadline).serve(grace_s)
+    deadline.set(EXIT_S, code)  # the runner waits for tasks and threads that plugins left behind
+    return code
 
 
 def file_source(file: Path) -> AnyConfigSource:
@@ -55,8 +60,10 @@ def file_source(file: Path) -> AnyConfigSource:
 class Supervisor:
     """Everything of one run, in the order in which it starts; it ends in the reverse order."""
 
-    def __init__(self, source: AnyConfigSource, workers: int) -> None:
+    def __init__(self, source: AnyConfigSource, workers: int, deadline: Deadline) -> None:
         self._source = source
+        self._deadline = deadline
+        self._grace_s = 0.0
         self._control = Control(source, check, Fleet())
         self._ports = Ports(workers=workers)
         self._admin = Admin(self._control)
@@ -69,6 +76,7 @@ class Supervisor:
 
     async def serve(self, grace_s: float) -> int:
         """Start, serve, drain; return the exit code."""
+        self._grace_s = grace_s
         self._listen_to_signals()
         try:
             if not await _unless(self._stop, self._start()):
@@ -77,9 +85,15 @@ class Supervisor:
             self._control.draining = True
             await self._tasks.close()
             logger.info("draining: no new connections, %g s for running requests", grace_s)
-            return 0 if await _unless(self._at_once, self._crew.stop(grace_s)) else AT_ONCE
+            return await self._drain(grace_s)
         finally:
             await self._close()
+
+    async def _drain(self, grace_s: float) -> int:
+        try:
+            return 0 if await _unless(self._at_once, self._crew.stop(grace_s)) else AT_ONCE
+        except TimeoutError:
+            return OVERDUE
 
     async def _start(self) -> None:
         await self._source.start()
@@ -109,7 +123,12 @@ class Supervisor:
         loop.add_signal_handler(signal.SIGHUP, self._reload.set)
 
     def _stop_or_end(self) -> None:
-        (self._at_once if self._stop.is_set() else self._stop).set()
+        if self._stop.is_set():
+            self._at_once.set()
+            self._deadline.set(STOP_S, AT_ONCE)
+        else:
+            self._stop.set()
+            self._deadline.set(self._grace_s + CREW_STOP_S)
 
     async def _reload_when_asked(self) -> None:
         """Reload after SIGHUP; several that come during one reload are one."""

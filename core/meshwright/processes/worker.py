@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from meshwright.config import Problem, config_error
+from meshwright.plugin_host.loading import FAILURES
 from meshwright.processes.exposition import FamilyDump, dump
 from meshwright.processes.listeners import Listener, Listeners
 from meshwright.processes.vitals import Vitals
@@ -119,5 +120,5 @@ class LocalWorker:
         try:
             if snapshot is not None:
                 getattr(snapshot.registry.hook, hook)()
-        except Exception:
+        except FAILURES:
             logger.exception("the hook %s of a plugin raised", hook)

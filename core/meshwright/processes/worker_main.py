@@ -13,6 +13,7 @@ from typing import Any
 from uvicorn.loops.auto import auto_loop_factory
 
 from meshwright.processes.control_channel import answer_calls
+from meshwright.processes.deadline import EXIT_S, STOP_S, Deadline
 from meshwright.processes.logs import configure_logging
 from meshwright.processes.worker import LocalWorker
 from meshwright.processes.worker_handle import WorkerHandle
@@ -25,11 +26,12 @@ ORPHAN_GRACE_S = 30.0
 class WorkerProcess:
     """Answers the supervisor's calls; ends when it is told to stop, by SIGTERM, or when the supervisor is gone.
 
-    `ports` are filled in with what the supervisor says before each preparation.
+    `ports` are filled in with what the supervisor says before each preparation; `deadline` is set by the drain.
     """
 
-    def __init__(self, worker: WorkerHandle, ports: dict[str, int]) -> None:
+    def __init__(self, worker: WorkerHandle, ports: dict[str, int], deadline: Deadline) -> None:
         self._worker = worker
+        self._deadline = deadline
         self._ports = ports
         self._tasks = Tasks()
         self._stopping: asyncio.Task[None] | None = None
@@ -70,13 +72,16 @@ class WorkerProcess:
     async def _stop(self, grace_s: float) -> None:
         """Drain, whoever asked first; whoever asks later waits for the same end."""
         if self._stopping is None:
+            self._deadline.set(grace_s + STOP_S)
             self._stopping = self._tasks.spawn(self._worker.stop(grace_s), name="drain")
         await asyncio.shield(self._stopping)
 
 
 async def _work(name: str, end: socket.socket) -> None:
     ports: dict[str, int] = {}
-    await WorkerProcess(LocalWorker(name, ports), ports).run(end)
+    deadline = Deadline()
+    await WorkerProcess(LocalWorker(name, ports), ports, deadline).run(end)
+    deadline.set(EXIT_S, 0)  # the runner waits for tasks and threads that plugins left behind
 
 
 def main(descriptor: int, name: str, log_level: str) -> None:

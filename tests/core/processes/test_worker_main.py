@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from meshwright.processes.control_channel import CallFailedError, ControlChannel
+from meshwright.processes.deadline import Deadline
 from meshwright.processes.worker_main import ORPHAN_GRACE_S, WorkerProcess
 from meshwright_sdk import Tasks
 from tests.core.processes.fake_worker import FakeWorker
@@ -30,7 +31,8 @@ class Process:
 async def running() -> AsyncIterator[Process]:
     ours, theirs = socket.socketpair()
     worker, tasks, ports = FakeWorker(), Tasks(), dict[str, int]()
-    ended = tasks.spawn(WorkerProcess(worker, ports).run(theirs), name="worker process")
+    deadline = Deadline()
+    ended = tasks.spawn(WorkerProcess(worker, ports, deadline).run(theirs), name="worker process")
     process = Process(worker, await ControlChannel.open(ours), ended)
     process.ports = ports
     try:
@@ -39,6 +41,7 @@ async def running() -> AsyncIterator[Process]:
         worker.may_end.set()
         await process.channel.close()
         await asyncio.wait_for(ended, 5)
+        deadline.clear()
         asyncio.get_running_loop().remove_signal_handler(signal.SIGTERM)
 
 
