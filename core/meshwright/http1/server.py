@@ -165,7 +165,7 @@ class HttpServerProtocol(asyncio.Protocol):
             reading.started = True
             reading.open_stream()
             self._queue.append(reading)
-        if self._queue and self._current is None:
+        if self._queue and self._current is None and self._writable is None:
             self._next()
         elif len(self._queue) >= MAX_PIPELINED:
             self.pause_input()
@@ -232,6 +232,8 @@ class HttpServerProtocol(asyncio.Protocol):
         self._unblock()
         if self._body_source is not None:
             self._body_source.resume()
+        elif self._queue and self._current is None:
+            self._next()
 
     def _unblock(self) -> None:
         writable, self._writable = self._writable, None
@@ -373,8 +375,6 @@ class HttpServerProtocol(asyncio.Protocol):
             self._task = None  # from here on the two connections call each other
             source.pipe(sink)
             sink.flush_head()
-            if self._writable is not None:
-                source.pause()
         else:
             await self._pump(source, sink)
 
@@ -432,8 +432,10 @@ class HttpServerProtocol(asyncio.Protocol):
             self._go_on(exchange)
 
     def _go_on(self, exchange: Exchange) -> None:
-        if self._queue:
+        if self._queue and self._writable is None:
             self._next()
+        elif self._queue:  # a client that takes no answers gets none made: `resume_writing` goes on
+            self.deadline = self._loop.time() + KEEP_ALIVE_S
         elif self._refusal is not None:
             self._answer_refusal(self._refusal)
         elif self._closing:

@@ -33,6 +33,38 @@ async def test_an_answer_before_the_request_is_all_sent_ends_the_sending() -> No
         assert not line.pool.open
 
 
+class Stuck:
+    """A source that gives one piece and then nothing, and is no generator."""
+
+    def __init__(self) -> None:
+        self.closed = 0
+        self._given = False
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._given:
+            await asyncio.Event().wait()
+        self._given = True
+        return b"half"
+
+    async def aclose(self) -> None:
+        self.closed += 1
+
+
+async def test_an_answer_ends_a_sending_that_waits_for_its_source() -> None:
+    async def script(wire: Wire) -> None:
+        await wire.head()
+        await wire.send(OK)
+        await wire.rest()
+
+    source = Stuck()
+    async with line_to(script) as line:
+        assert await content(await line.ask(make_request("POST", body=source))) == b"ok"
+        await until(lambda: source.closed == 1)
+
+
 async def test_request_and_response_may_stream_at_the_same_time() -> None:
     turn = asyncio.Event()
 
@@ -110,6 +142,24 @@ async def test_a_call_that_is_cancelled_in_the_turn_of_its_head_closes_the_conne
             line.connections[0].data_received(rest)
         await asyncio.gather(asking, return_exceptions=True)
         await until(lambda: not line.pool.status()["active"])
+        await turns()
+        assert line.idle == (1 if rest else 0)
+
+
+@pytest.mark.parametrize("answer", [OK, b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhel"])
+async def test_an_answer_that_comes_in_the_turn_of_the_cancellation_is_dropped(answer: bytes) -> None:
+    async def script(wire: Wire) -> None:
+        await wire.rest()
+
+    async with line_to(script) as line:
+        asking = asyncio.gather(line.ask(make_request()))
+        await until(lambda: bool(line.connections))
+        await turns()
+        asking.cancel()
+        line.connections[0].data_received(answer)
+        (outcome,) = await asyncio.gather(asking, return_exceptions=True)
+        assert isinstance(outcome, asyncio.CancelledError)
+        await until(lambda: not line.pool.open)
 
 
 async def test_an_answer_that_nobody_reads_to_its_end_closes_the_connection() -> None:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from meshwright_sdk import ClientGoneError, Request, Response
+from meshwright_sdk import Body, ClientGoneError, Request, Response
 from tests.core.http1.harness import serving
 from tests.core.http1.wire import Wire, push, turns, until
 
@@ -294,6 +294,62 @@ async def test_a_slow_client_stops_what_makes_the_body() -> None:
         assert made < 8 * 2**20
         assert server.connection._transport.get_write_buffer_size() < 2**18
         assert sum([len(chunk) async for chunk in wire.chunks()]) == size
+
+
+async def test_a_client_that_takes_no_answers_gets_none_made(bytewise: bool) -> None:
+    size, made = 2 * 2**20, 0
+
+    async def handle(request: Request) -> Response:
+        nonlocal made
+        made += 1
+        return Response(200, None, bytes(size))
+
+    async with serving(handle, small_buffers=True) as server:
+        wire = await server.client()
+        sending = asyncio.gather(*([wire.send(GET) for _ in range(40)] if bytewise else [wire.send(GET * 40)]))
+        await until(lambda: bool(server.connections) and server.connection._writable is not None)
+        await turns(300)
+        assert made < 6
+        for _ in range(40):
+            assert len((await wire.message()).body) == size
+        await sending
+    assert made == 40
+
+
+async def test_a_client_that_asks_for_more_and_takes_nothing_is_dropped_after_a_time() -> None:
+    async def handle(request: Request) -> Response:
+        return Response(200, None, bytes(2**24))
+
+    async with serving(handle, small_buffers=True) as server:
+        wire = await server.client()
+        await wire.send(GET * 3)
+        await until(lambda: bool(server.connections) and server.connection._writable is not None)
+        unsent = -1
+        while (now_unsent := server.connection._transport.get_write_buffer_size()) != unsent:
+            unsent = now_unsent
+            await turns(100)
+        for late_s in (76.0, 152.0):
+            server.connection.sweep(asyncio.get_running_loop().time() + late_s)
+        await until(lambda: not server.connections)
+
+
+async def test_an_endless_body_that_breaks_its_promise_is_stopped() -> None:
+    async def endless() -> AsyncIterator[bytes]:
+        try:
+            while True:
+                yield b"x"
+        finally:
+            closed.append(True)
+
+    async def handle(request: Request) -> Response:
+        return Response(200, None, Body.stream(endless(), length=10))
+
+    closed: list[bool] = []
+    async with serving(handle) as server:
+        wire = await server.client()
+        await wire.send(GET)
+        await wire.head()
+        await until(lambda: bool(closed))
 
 
 # The end of each response, once
