@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from meshwright.http1.stream import BodyStream
+from meshwright_sdk import ResetError, Response
 from meshwright_sdk.testing import make_request
 from tests.core.http1.line import OK, answering, content, line_to
 from tests.core.http1.wire import Wire, turns, until
@@ -63,6 +65,38 @@ async def test_an_answer_ends_a_sending_that_waits_for_its_source() -> None:
     async with line_to(script) as line:
         assert await content(await line.ask(make_request("POST", body=source))) == b"ok"
         await until(lambda: source.closed == 1)
+
+
+class Origin:
+    """The connection that feeds a stream; it takes note of being told that nobody reads on."""
+
+    def __init__(self) -> None:
+        self.abandoned = 0
+
+    def demand(self) -> None: ...
+
+    def pause(self) -> None: ...
+
+    def resume(self) -> None: ...
+
+    def abandon(self) -> None:
+        self.abandoned += 1
+
+
+@pytest.mark.parametrize("answer", [OK, b""])
+async def test_the_origin_of_a_request_is_told_when_nobody_takes_the_rest(answer: bytes) -> None:
+    async def script(wire: Wire) -> None:
+        await wire.head()
+        await wire.send(answer)
+
+    origin = Origin()
+    stream = BodyStream(origin)
+    stream.feed(b"half")
+    async with line_to(script) as line:
+        outcome = await asyncio.gather(line.ask(make_request("POST", body=stream)), return_exceptions=True)
+        assert isinstance(outcome[0], Response if answer else ResetError)
+        await until(lambda: origin.abandoned == 1)
+        stream.feed(b"more")
 
 
 async def test_request_and_response_may_stream_at_the_same_time() -> None:
