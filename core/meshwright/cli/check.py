@@ -21,6 +21,7 @@ def check(file: Path) -> None:
 
     Builds the whole gateway as `run` would — plugins imported, options checked, filters made, discovery asked
     once — but binds no address and sends no request. Exit code 0 when all is right, 1 with every problem otherwise.
+    A warning, such as of a route that no request can reach, is no problem.
     """
     import asyncio
 
@@ -30,6 +31,8 @@ def check(file: Path) -> None:
 async def _summary(file: Path) -> str:
     async with built(file) as snapshot:
         config = snapshot.config.config
+        for warning in snapshot.config.warnings():
+            click.echo(f"{click.style('warning', fg='yellow', bold=True)}: {warning}", err=True)
         counts = (
             (len(config.listeners), "listener"),
             (len(snapshot.routes), "route"),

@@ -15,7 +15,8 @@ from meshwright.config.document import Document, read_document
 from meshwright.config.fields import misread
 from meshwright.config.model import GatewayConfig
 from meshwright.config.plugin_use import OptionsOf
-from meshwright.config.problems import KeyPath, Problem, config_error
+from meshwright.config.problems import KeyPath, Problem, config_error, quoted
+from meshwright.config.reach import Unreachable, unreachable
 from meshwright.config.redaction import hidden_below, hidden_values, hide, redacted
 from meshwright.config.translate import PLUGIN_OPTIONS, Scope
 
@@ -55,6 +56,17 @@ class LoadedConfig:
     def located(self, problem: Problem) -> Problem:
         """Return a problem that was found later, with file and line, and without hidden values in it."""
         return located(self.document, problem, self.config)
+
+    def warnings(self) -> Sequence[Problem]:
+        """Return what is right and still hardly meant: routes that no request can reach."""
+        return [self._warning(found) for found in unreachable(self.config)]
+
+    def _warning(self, found: Unreachable) -> Problem:
+        place: KeyPath = ("routes", found.taken_by)
+        by = f"{quoted(self.config.routes[found.taken_by].name or '')} (line {self.line_of(place)})"
+        hint = "on one host a path_regex comes after every path" if found.is_after_prefix else ""
+        expected = "a route that some request can reach"
+        return self.document.problem(("routes", found.route), expected, f"one whose requests all go to {by}", hint)
 
     def hiding(self, section: str) -> Hide:
         """Return what takes out of a text about an entry of `routes` or `services` what references in it became."""

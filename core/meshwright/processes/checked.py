@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from meshwright.config import LoadedConfig
 from meshwright.plugin_host.registry import Registry
 from meshwright.traffic.build import read
 from meshwright_sdk import ConfigDocument
+
+logger = logging.getLogger("meshwright.config")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,5 +28,8 @@ class CheckedConfig:
 
 
 def check(document: ConfigDocument) -> CheckedConfig:
-    """Read and check a document; raises ConfigError with every problem."""
-    return CheckedConfig(*read(document))
+    """Read and check a document, and log what is hardly meant; raises ConfigError with every problem."""
+    config = CheckedConfig(*read(document))
+    for warning in config.loaded.warnings():
+        logger.warning("%s", warning)
+    return config

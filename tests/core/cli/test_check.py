@@ -63,3 +63,17 @@ def test_what_references_gave_is_in_no_message(call: Call, gateway: Path) -> Non
         assert result.exit_code == 1
         assert "HIDDENVALUE" not in result.output
         assert "${KEY}" in result.output
+
+
+def test_a_route_that_no_request_can_reach_is_warned_of(call: Call, gateway: Path) -> None:
+    more = "routes:\n  - {match: {path_regex: /a.*}, to: stable}\n  - {to: stable}"
+    gateway.write_text(gateway.read_text("utf-8").replace("routes:", more), "utf-8")
+
+    result = call("check", "gateway.yaml")
+
+    assert result.exit_code == 0
+    assert result.stderr == (
+        "warning: gateway.yaml:6: routes[0]: expected a route that some request can reach; got one whose requests all "
+        'go to "route-1" (line 7) (on one host a path_regex comes after every path)\n'
+    )
+    assert result.stdout.startswith("ok: ")
