@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from meshwright.admin.problems import as_json, problem_response
-from meshwright.processes.control import Control
+from meshwright.processes.control import Control, Reason
 
 MAX_BODY_BYTES = 256 * 1024
 BODY_S = 10.0
 MAX_HEAD_CHARACTERS = 64 * 1024
 """Of URL and headers together, as no client of a listener can send more; patterns are matched against them."""
+
+_REJECTED: Mapping[Reason, tuple[int, str, str]] = {
+    "configuration": (422, "configuration", "the configuration is wrong"),
+    "draining": (503, "draining", "the gateway is stopping"),
+    "workers": (503, "worker_lost", "a worker did not answer or has ended; try again"),
+}
 
 
 class ExplainRequest(BaseModel):
@@ -38,13 +45,17 @@ class ExplainRequest(BaseModel):
 
 
 async def reload(request: Request) -> JSONResponse:
-    """Read the configuration again; 200 with the version in use, or 422 with every problem."""
+    """Read the configuration again; 200 with the version in use, or 422 with every problem.
+
+    503 when it is not the configuration that keeps it from being used.
+    """
     control: Control = request.app.state.control
     outcome = await control.reload("asked for at the admin API")
     if outcome.result == "rejected":
+        status, code, why = _REJECTED[outcome.reason]
         problems = [as_json(problem) for problem in outcome.problems]
-        detail = f"the configuration is wrong; version {outcome.version} goes on"
-        return problem_response(422, "configuration", detail, version=outcome.version, problems=problems)
+        detail = f"{why}; version {outcome.version} goes on"
+        return problem_response(status, code, detail, version=outcome.version, problems=problems)
     return JSONResponse({"result": outcome.result, "version": outcome.version})
 
 

@@ -40,5 +40,5 @@ class AdminConnection(HttpToolsProtocol):
         self._timer = self.loop.call_later(self.head_s, self._expire)
 
     def _expire(self) -> None:
-        if self.cycle is None or self.cycle.response_complete:
+        if getattr(self.cycle, "response_complete", True):  # there is none before the first request
             self.abort()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import count
@@ -25,6 +25,9 @@ ACKNOWLEDGE_S = 35.0
 ADMIT_S = 40.0
 """How long a new worker may take: it imports everything, and nothing waits for it but itself."""
 WATCH_AGAIN_S = 5.0
+
+Reason = Literal["configuration", "draining", "workers"]
+"""Why a version was rejected."""
 
 Load = Callable[[ConfigDocument], CheckedConfig]
 """Read and check a document; raises ConfigError with every problem."""
@@ -65,11 +68,16 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What became of a reload; `version` is the one in use afterwards."""
+    """What became of a reload; `version` is the one in use afterwards, `reason` says why one was rejected."""
 
     result: Literal["applied", "unchanged", "rejected"]
     version: int
     problems: Sequence[object] = ()
+    reason: Reason = "configuration"
+
+
+class WorkersError(ConfigError):
+    """The workers are why a version cannot be used, and not the version."""
 
 
 class Control:
@@ -120,7 +128,7 @@ class Control:
         """
         async with self._lock:
             if self.draining:
-                return self._reject(next(self._numbers), ("the gateway is stopping",))
+                return self._reject(next(self._numbers), ("the gateway is stopping",), "draining")
             try:
                 document = await self._source.read()
             except (OSError, MeshwrightError) as error:
@@ -133,7 +141,9 @@ class Control:
             try:
                 async for document in self._source.watch():
                     await self._changed(document)
-            except Exception:
+            except asyncio.CancelledError:
+                raise
+            except BaseException:
                 logger.exception("the configuration is watched no more; trying again in %g s", WATCH_AGAIN_S)
                 await self._clock.sleep(WATCH_AGAIN_S)
             else:
@@ -167,8 +177,10 @@ class Control:
         version = next(self._numbers)
         try:
             self.applied = await self._apply(document, version)
-        except Exception as error:
-            return self._reject(version, _problems(error))
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # of a plugin's code it may be any
+            return self._reject(version, _problems(error), _reason(error))
         self.last_rejected = None
         self._reloads["applied"].value += 1
         logger.info("version %d is in use (%s)", version, reason)
@@ -180,12 +192,7 @@ class Control:
             config = self._load(document)
             for part in self.parts:
                 await part.prepare(config, version)
-            await _everywhere(
-                self.fleet.workers.values(),
-                lambda worker: worker.prepare(document, version),
-                version,
-                self._acknowledge_s,
-            )
+            await self._prepare(document, version)
         except BaseException:
             await self._discard(version)
             raise
@@ -198,6 +205,23 @@ class Control:
             at=self._clock.wall(),
             fingerprint=_fingerprint(document, config.files),
         )
+
+    async def _prepare(self, document: ConfigDocument, version: int) -> None:
+        """Have all workers prepare; raises ConfigError.
+
+        A worker that is gone is not heard, unless all are: its replacement gets what will be in use. One that
+        does not answer is given up, so that it holds up nothing again.
+        """
+        workers = self.fleet.workers.values()
+        answers = dict(await ask(workers, lambda worker: worker.prepare(document, version), self._acknowledge_s))
+        gone = [worker for worker, error in answers.items() if isinstance(error, ConnectionError)]
+        for worker in gone if len(gone) < len(answers) else ():
+            self.fleet.leave(worker)
+            del answers[worker]
+        for worker, error in answers.items():
+            if isinstance(error, TimeoutError):
+                worker.give_up()
+        _judge(answers, version, self._acknowledge_s)
 
     async def _commit(self, version: int) -> None:
         """Use what all have prepared; a worker that cannot is given up, for it can neither go on nor back."""
@@ -214,7 +238,7 @@ class Control:
         for part in self.parts:
             await part.discard(version)
 
-    def _reject(self, version: int, problems: Sequence[object]) -> Outcome:
+    def _reject(self, version: int, problems: Sequence[object], reason: Reason = "configuration") -> Outcome:
         assert self.applied is not None
         current = self.applied.version
         self.last_rejected = Rejection(version=version, at=self._clock.wall(), problems=problems)
@@ -222,7 +246,7 @@ class Control:
         logger.error("version %d is rejected and version %d goes on:", version, current)
         for problem in problems:
             logger.error("%s", problem)
-        return Outcome(result="rejected", version=current, problems=problems)
+        return Outcome(result="rejected", version=current, problems=problems, reason=reason)
 
     def _count_what_happens(self) -> dict[str, Counter]:
         metrics = self.counts
@@ -243,11 +267,16 @@ async def _everywhere(
     within_s: float,
 ) -> None:
     """Have every worker do its part for `version`; raises ConfigError with each different reason why one could not."""
-    answers = await ask(workers, question, within_s)
-    failures = {worker: error for worker, error in answers.items() if isinstance(error, BaseException)}
+    _judge(await ask(workers, question, within_s), version, within_s)
+
+
+def _judge(answers: Mapping[WorkerHandle, BaseException | None], version: int, within_s: float) -> None:
+    """Raise ConfigError with each different reason why a worker could not; WorkersError when all lie in workers."""
+    failures = {worker: error for worker, error in answers.items() if error is not None}
     problems = [each for worker, error in failures.items() for each in _failure(worker, error, version, within_s)]
     if problems:
-        raise ConfigError(list(dict.fromkeys(problems)))
+        lost = all(isinstance(error, TimeoutError | ConnectionError) for error in failures.values())
+        raise (WorkersError if lost else ConfigError)(list(dict.fromkeys(problems)))
 
 
 def _failure(worker: WorkerHandle, error: BaseException, version: int, within_s: float) -> Sequence[object]:
@@ -261,7 +290,11 @@ def _failure(worker: WorkerHandle, error: BaseException, version: int, within_s:
     return (f"{expected}; got {type(error).__name__}: {error}",)
 
 
-def _problems(error: Exception) -> Sequence[object]:
+def _reason(error: BaseException) -> Reason:
+    return "workers" if isinstance(error, WorkersError) else "configuration"
+
+
+def _problems(error: BaseException) -> Sequence[object]:
     if isinstance(error, ConfigError):
         return error.problems
     if isinstance(error, OSError | MeshwrightError):

@@ -60,6 +60,8 @@ class ControlChannel:
             return _result(await answer)
         finally:
             del self._waiting[number]
+            if answer.done() and not answer.cancelled():
+                answer.exception()  # it may have failed while the call was being sent, and then nobody asks
 
     async def wait_closed(self) -> None:
         """Return when the other end has gone away."""

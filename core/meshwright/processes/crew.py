@@ -9,6 +9,7 @@ from typing import Protocol
 from meshwright.processes.control import Control
 from meshwright.processes.deadline import STOP_S
 from meshwright.processes.ports import Ports
+from meshwright.processes.probe import watch
 from meshwright.processes.remote import EXIT_S, RemoteWorker
 from meshwright.processes.worker import LocalWorker
 from meshwright_sdk import Clock, ConfigError, SystemClock, Tasks
@@ -97,7 +98,7 @@ class ProcessCrew:
         deaths = 0
         while True:
             began = self._clock.monotonic()
-            ending = await worker.wait()
+            ending = await self._end_of(worker)
             self._control.fleet.leave(worker)
             self._deaths.value += 1
             deaths = 1 if self._clock.monotonic() - began >= STEADY_S else deaths + 1
@@ -106,6 +107,15 @@ class ProcessCrew:
             await self._clock.sleep(pause_s)
             worker = await self._replace(worker.name)
             await self._admit(worker)
+
+    async def _end_of(self, worker: RemoteWorker) -> str:
+        """Return how the worker ended, be it by itself or because it stopped answering."""
+        watching = Tasks()
+        watching.spawn(watch(worker), name=f"watch of worker {worker.name}")
+        try:
+            return await worker.wait()
+        finally:
+            await watching.close()
 
     async def _replace(self, name: str) -> RemoteWorker:
         while True:

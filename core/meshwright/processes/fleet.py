@@ -71,7 +71,10 @@ async def ask(
 
     async def one(worker: WorkerHandle) -> T:
         async with asyncio.timeout(within_s):
-            return await question(worker)
+            try:
+                return await question(worker)
+            except (SystemExit, KeyboardInterrupt) as error:  # out of a task they would end the event loop
+                raise RuntimeError(f"it raised {type(error).__name__}") from error
 
     asked = list(workers)
     answers = await asyncio.gather(*(one(worker) for worker in asked), return_exceptions=True)

@@ -28,6 +28,7 @@ class RemoteWorker:
     def __init__(self, name: str, process: Process, channel: ControlChannel, ports: Mapping[str, int]) -> None:
         self.name = name
         self.pid = process.pid
+        self.preparing = 0
         self._process = process
         self._channel = channel
         self._ports = ports
@@ -57,14 +58,18 @@ class RemoteWorker:
 
     async def prepare(self, document: ConfigDocument, version: int) -> None:
         """Have it build everything for `version`."""
-        await self._channel.call(
-            "prepare",
-            text=document.text,
-            name=document.name,
-            base_dir=str(document.base_dir),
-            version=version,
-            ports=dict(self._ports),
-        )
+        self.preparing += 1
+        try:
+            await self._channel.call(
+                "prepare",
+                text=document.text,
+                name=document.name,
+                base_dir=str(document.base_dir),
+                version=version,
+                ports=dict(self._ports),
+            )
+        finally:
+            self.preparing -= 1
 
     async def commit(self, version: int) -> None:
         """Have it serve `version`."""

@@ -97,7 +97,7 @@ class LocalWorker:
 
     def give_up(self) -> None:
         """Log it; what runs in this process cannot be replaced."""
-        logger.error("this process is out of step with its configuration; restart it")
+        logger.error("worker %s runs in this process and is not replaced; restart it unless it recovers", self.name)
 
     async def _prepare(self, document: ConfigDocument, version: int) -> _Prepared:
         snapshot = await self._gateway.prepare(document, version)

@@ -245,8 +245,23 @@ async def test_explain_tells_what_the_worker_refuses() -> None:
     )
 
 
+async def test_a_reload_that_fails_for_another_reason_than_the_configuration_says_so() -> None:
+    worker = FakeWorker()
+    control = await started(worker)
+    async with client_of(control) as client:
+        worker.hangs.add("prepare")
+        silent = await client.post("/api/reload")
+        control.draining = True
+        draining = await client.post("/api/reload")
+
+    assert [(each.status_code, each.json()["code"]) for each in (silent, draining)] == [
+        (503, "worker_lost"),
+        (503, "draining"),
+    ]
+
+
 @pytest.mark.parametrize("failure", [{}, {"explain": ConnectionResetError()}])
-async def test_explain_without_a_worker_says_so(failure: dict[str, Exception]) -> None:
+async def test_explain_without_a_worker_says_so(failure: dict[str, BaseException]) -> None:
     worker = FakeWorker()
     control = await started(worker)
     worker.failure = failure

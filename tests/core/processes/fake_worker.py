@@ -35,7 +35,7 @@ class FakeWorker:
         self.prepared: set[int] = set()
         self.most_prepared = 0
         self.discarded: list[int] = []
-        self.failure: dict[str, Exception] = {}
+        self.failure: dict[str, BaseException] = {}
         self.hangs: set[str] = set()
         self.given_up = False
         self.stopped_with: list[float] = []
@@ -83,6 +83,8 @@ class FakeWorker:
 
     async def _behave(self, call: str) -> None:
         await asyncio.sleep(0)
+        if self.given_up:
+            raise ConnectionResetError
         if call in self.hangs:
             await asyncio.Event().wait()
         if call in self.failure:

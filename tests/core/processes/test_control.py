@@ -130,21 +130,74 @@ async def test_what_all_workers_say_is_told_once() -> None:
     assert list((await control.reload("asked for")).problems) == ["gateway.yaml:2: no"]
 
 
-@pytest.mark.parametrize(
-    ("failure", "problem"),
-    [
-        (ConnectionResetError(), "worker 1: expected version 2 to be ready; got the end of the worker"),
-        (KeyError("x"), "worker 1: expected version 2 to be ready; got KeyError: 'x'"),
-    ],
-)
-async def test_a_worker_that_fails_in_another_way_rejects_the_version_too(failure: Exception, problem: str) -> None:
+async def test_a_worker_that_fails_in_another_way_rejects_the_version_too() -> None:
     able, unable = FakeWorker("0"), FakeWorker("1")
     control = await started(able, unable)
-    unable.failure["prepare"] = failure
+    unable.failure["prepare"] = KeyError("x")
 
     outcome = await control.reload("asked for")
 
+    problem = "worker 1: expected version 2 to be ready; got KeyError: 'x'"
     assert (outcome.result, list(outcome.problems), able.discarded) == ("rejected", [problem], [2])
+    assert outcome.reason == "configuration"
+
+
+async def test_a_worker_that_ends_meanwhile_is_not_heard_and_its_replacement_follows() -> None:
+    able, ended, replacement = FakeWorker("0"), FakeWorker("1"), FakeWorker("1")
+    control = await started(able, ended)
+    ended.failure["prepare"] = ConnectionResetError()
+
+    outcome = await control.reload("asked for")
+    await control.admit([replacement])
+
+    assert (outcome.result, able.version, replacement.version) == ("applied", 2, 2)
+
+
+async def test_a_version_that_ends_every_worker_is_rejected() -> None:
+    workers = FakeWorker("0"), FakeWorker("1")
+    control = await started(*workers)
+    for worker in workers:
+        worker.failure["prepare"] = ConnectionResetError()
+
+    outcome = await control.reload("asked for")
+
+    assert (outcome.result, outcome.reason) == ("rejected", "workers")
+    assert str(outcome.problems[0]) == "worker 0: expected version 2 to be ready; got the end of the worker"
+
+
+async def test_a_worker_that_does_not_answer_is_given_up_and_holds_up_nothing_again() -> None:
+    able, hanging = FakeWorker("0"), FakeWorker("1")
+    control = await started(able, hanging)
+    hanging.hangs.update(("prepare", "discard"))
+
+    outcome = await control.reload("asked for")
+
+    assert (outcome.result, outcome.reason) == ("rejected", "workers")
+    assert (able.given_up, hanging.given_up, able.discarded) == (False, True, [2])
+    assert (await control.reload("asked for")).result == "applied"
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), GeneratorExit()])
+async def test_whatever_a_worker_or_the_check_raises_is_a_rejection(error: BaseException) -> None:
+    worker = FakeWorker()
+    control = await started(worker)
+    worker.failure["prepare"] = error
+    assert (await control.reload("asked for")).result == "rejected"
+
+    def fail(document: object) -> CheckedConfig:
+        raise error
+
+    control._load = fail
+    assert (await control.reload("asked for")).result == "rejected"
+
+
+async def test_a_reload_while_draining_is_not_the_configurations_fault() -> None:
+    control = await started(FakeWorker())
+    control.draining = True
+
+    outcome = await control.reload("asked for")
+
+    assert (outcome.result, outcome.reason) == ("rejected", "draining")
 
 
 async def test_a_version_that_nobody_acknowledges_in_time_is_rejected() -> None:

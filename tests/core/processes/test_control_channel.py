@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -115,6 +116,25 @@ async def test_an_answer_that_nobody_waits_for_any_more_harms_nobody() -> None:
                 await channel.call("hang")
         release.set()
         assert await channel.call("next") == "next"
+
+
+async def test_a_call_that_cannot_be_sent_leaves_no_failure_behind() -> None:
+    unseen: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: unseen.append(context))
+    ours, theirs = socket.socketpair()
+    channel = await ControlChannel.open(ours)
+    tasks = Tasks()
+    calls = [tasks.spawn(channel.call("prepare", text="x" * 2**22), name="call") for _ in range(3)]
+    await asyncio.sleep(0)
+    theirs.close()
+
+    for call in calls:
+        with pytest.raises(ConnectionError):
+            await call
+    calls.clear()
+    gc.collect()
+    await channel.close()
+    assert unseen == []
 
 
 async def test_calls_fail_at_once_when_the_other_end_goes_away() -> None:

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from meshwright.processes.deadline import OVERDUE, Deadline
+from meshwright_sdk import Tasks
 
 
 class Exits:
@@ -29,11 +30,12 @@ async def test_a_process_that_is_overdue_is_ended_and_what_still_runs_is_told(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     exits = Exits()
-    task = asyncio.create_task(asyncio.Event().wait(), name="close of filter slow")
+    tasks = Tasks()
+    tasks.spawn(asyncio.Event().wait(), name="close of filter slow")
     Deadline(exits).set(0.01)
 
     assert await exits.code() == OVERDUE
-    task.cancel()
+    await tasks.close()
     assert "task close of filter slow (" in caplog.text
     assert "thread MainThread (" in caplog.text
 
