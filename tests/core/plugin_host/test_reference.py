@@ -11,7 +11,7 @@ from meshwright.plugin_host.options_table import option_rows
 from meshwright.plugin_host.reference import pages, write
 from meshwright.plugin_host.registry import Registry
 
-FOLDER = Path(__file__).parent.parent.parent / "docs" / "plugins"
+FOLDER = Path(__file__).parents[3] / "docs" / "plugins"
 
 
 def test_the_committed_pages_are_up_to_date() -> None:
