@@ -1,7 +1,7 @@
 """The reference pages of the built-in plugins, made from their docstrings and options; `make docs` writes them.
 
-`python -m meshwright.reference docs/plugins` replaces the whole folder. What is wrong in a page is mended in the
-plugin's class or in the description of its option.
+`python -m meshwright.plugin_host.reference docs/plugins` replaces the whole folder. What is wrong in a page is
+mended in the plugin's class or in the description of its option.
 """
 
 from __future__ import annotations
