@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from meshwright.http1.rules import Head, host_name
-from meshwright.traffic.paths import BadTargetError, normalise_path, split_target
+from meshwright.http1.target import BadTargetError, normalise_path, split_target
 from meshwright_sdk.body import Body
 from meshwright_sdk.errors import DownstreamError
 from meshwright_sdk.headers import Headers, RawHeaders

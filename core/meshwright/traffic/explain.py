@@ -12,7 +12,7 @@ from typing import Any
 from meshwright.config.model import RouteConfig, StickyConfig
 from meshwright.config.plugin_use import PluginUse
 from meshwright.http1.rules import host_name
-from meshwright.traffic.paths import normalise_path, split_target
+from meshwright.http1.target import normalise_path, split_target
 from meshwright.traffic.snapshot import Snapshot
 from meshwright.traffic.split import Split, Target
 from meshwright_sdk import Body, Context, DownstreamError, Endpoint, Headers, Options, Request, Response

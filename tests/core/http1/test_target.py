@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshwright.traffic.paths import BadTargetError, known_path, normalise_path, split_target
+from meshwright.http1.target import BadTargetError, known_path, normalise_path, split_target
 
 
 @pytest.mark.parametrize(
