@@ -22,7 +22,7 @@ from meshwright.config import (
 )
 from meshwright.config.model import RouteConfig, ServiceConfig
 from meshwright.config.plugin_use import Kind, PluginUse
-from meshwright.config.problems import Problem, config_error, format_path
+from meshwright.config.problems import KeyPath, Problem, config_error, format_path
 from meshwright.plugin_host.frames import describe_failure
 from meshwright.plugin_host.registry import Registry
 from meshwright.traffic.chain import compose
@@ -51,7 +51,6 @@ NO_ROUTE = "(none)"
 """The name, in metrics and logs, of what takes the requests that no route takes."""
 
 T = TypeVar("T")
-Path = tuple[str | int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +178,7 @@ class _Builder:
         if self.problems:
             raise config_error(self.loaded.located(problem) for problem in self.problems)
 
-    def part(self, key: Hashable, fingerprint: Any, path: Path, make: Callable[[Tasks], T]) -> T:
+    def part(self, key: Hashable, fingerprint: Any, path: KeyPath, make: Callable[[Tasks], T]) -> T:
         """Return the part of that key: the one before if it was built from the same, else a new one."""
         known = self.before.get(key)
         if known is not None and known.fingerprint == fingerprint:
@@ -193,7 +192,7 @@ class _Builder:
         return value
 
     def context(
-        self, path: Path, tasks: Tasks, *, route: RouteConfig | None = None, service: str | None = None
+        self, path: KeyPath, tasks: Tasks, *, route: RouteConfig | None = None, service: str | None = None
     ) -> Context:
         return Context(
             place=format_path(path),
@@ -209,7 +208,7 @@ class _Builder:
             call=self.resources.call,
         )
 
-    def plugin(self, kind: Kind, use: PluginUse, key: Hashable, path: Path, route: RouteConfig | None = None) -> Any:
+    def plugin(self, kind: Kind, use: PluginUse, key: Hashable, path: KeyPath, route: RouteConfig | None = None) -> Any:
         """Return one use of a plugin; what its constructor refuses is noted, and None returned."""
         place = (*path, use.name)
 
@@ -227,7 +226,7 @@ class _Builder:
         except ConfigError as error:
             self.problems.extend(problem for problem in error.problems if isinstance(problem, Problem))
 
-    def filters(self, uses: Iterable[PluginUse], path: Path, route: RouteConfig | None) -> list[FilterCall]:
+    def filters(self, uses: Iterable[PluginUse], path: KeyPath, route: RouteConfig | None) -> list[FilterCall]:
         built = []
         seen: dict[str, int] = {}
         for index, use in enumerate(uses):
