@@ -36,11 +36,6 @@ class LoadedConfig:
         """The files that references named; a change of one is a change of the configuration."""
         return self.document.files
 
-    @property
-    def folder(self) -> Path:
-        """Where relative paths in the configuration start."""
-        return self.document.folder
-
     def redacted(self) -> dict[str, Any]:
         """Return the whole configuration, defaults included, without secrets and with references as written."""
         return redacted(self.document, self.config)

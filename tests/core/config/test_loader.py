@@ -103,7 +103,7 @@ def test_plugins_can_be_found_between_reading_and_checking(tmp_path: Path) -> No
     document = read_document(SHOP, tmp_path / "gateway.yaml", environ={})
 
     assert plugin_entries(document) == ("./filters/tenant.py",)
-    assert validate(document, options_from(OPTIONS)).folder == tmp_path
+    assert validate(document, options_from(OPTIONS)).document.folder == tmp_path
 
 
 @pytest.mark.parametrize(
