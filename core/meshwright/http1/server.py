@@ -62,11 +62,12 @@ class HttpServerProtocol(asyncio.Protocol):
         "_closing",
         "_counts",
         "_current",
+        "_dropped_bytes",
         "_fed_bytes",
         "_fields",
         "_first_bytes",
         "_handle",
-        "_lingered",
+        "_lingering",
         "_loop",
         "_overhead_bytes",
         "_parser",
@@ -122,7 +123,8 @@ class HttpServerProtocol(asyncio.Protocol):
         self._writable: asyncio.Future[None] | None = None
         self._closing = False
         self._read_paused = False
-        self._lingered = -1
+        self._lingering = False
+        self._dropped_bytes = 0
         self._unsent = 0
         self.deadline = 0.0
 
@@ -144,9 +146,9 @@ class HttpServerProtocol(asyncio.Protocol):
         self._counts.received.value += len(data)
         if self._tunnel_input is not None:
             self._tunnel_input.feed(data)
-        elif self._lingered >= 0:
-            self._linger(len(data))
-        elif not self._closing:
+        elif self._closing:
+            self._drop(len(data))
+        else:
             self._fed_bytes = len(data)
             self._overhead_bytes += len(data)
             if self._overhead_bytes == len(data) and self._current is None:
@@ -451,8 +453,9 @@ class HttpServerProtocol(asyncio.Protocol):
     # The last response, and what cannot be parsed
 
     def _finish(self, exchange: Exchange) -> None:
-        """Close after the last response."""
+        """Close after the last response; its exchange stays the current one, so that none comes after it."""
         self._closing = True
+        self._current = exchange
         if exchange.stream is not None:
             exchange.stream.fail(ClientGoneError("client: its connection is closed before the body was complete"))
         if exchange.complete or self._transport.is_closing():
@@ -463,23 +466,27 @@ class HttpServerProtocol(asyncio.Protocol):
 
     def _begin_to_linger(self) -> None:
         """Read what still comes and throw it away for a while: a reset could destroy the response on its way."""
-        self._closing = True
-        self._lingered = 0
+        self._closing = self._lingering = True
+        self._dropped_bytes = 0
         self.deadline = self._loop.time() + LINGER_S
         if self._transport.can_write_eof():
             self._transport.write_eof()
         self.resume_input()
 
-    def _linger(self, size: int) -> None:
-        self._lingered += size
-        if self._lingered > LINGER_BYTES:
-            self._transport.close()
+    def _drop(self, size: int) -> None:
+        """Throw away what comes after the end; reading on tells when the client leaves."""
+        self._dropped_bytes += size
+        if self._dropped_bytes > LINGER_BYTES:
+            if self._lingering:
+                self._transport.close()
+            else:
+                self.pause_input()
 
     def _refuse(self, error: MeshwrightError) -> None:
         """Read no more; a request that is being handled learns it from its body, else `error` has its turn."""
         reading, self._reading = self._reading, None
         self._closing = True
-        self.pause_input()
+        self._dropped_bytes = 0
         if reading is not None and reading.stream is not None:
             reading.stream.fail(error)
         elif self._current is not None or self._queue:
@@ -542,7 +549,7 @@ class HttpServerProtocol(asyncio.Protocol):
         source, self._tunnel_input, self._upgrading = self._tunnel_input, None, None
         if source is not None and (rest := source.buffered()):
             self.data_received(rest)
-        if self._current is None and self._lingered < 0:
+        if self._current is None and not self._lingering:
             self._go_on(exchange)
 
     # What the listener calls
@@ -560,7 +567,7 @@ class HttpServerProtocol(asyncio.Protocol):
             self.deadline = now + KEEP_ALIVE_S
         elif unsent or self._transport.is_closing():
             self._transport.abort()
-        elif self._head_begun and self._lingered < 0:
+        elif self._head_begun and not self._lingering:
             self._refuse(DownstreamError("head: not complete in time", status=408, code="request_timeout"))
         else:
             self._transport.close()

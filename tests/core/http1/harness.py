@@ -164,6 +164,7 @@ class Rig:
     snapshot: Snapshot
     server: Server
     begun: list[Request] = field(default_factory=list)
+    statuses: list[int] = field(default_factory=list)
     ended: list[BaseException | None] = field(default_factory=list)
 
     @property
@@ -213,18 +214,21 @@ async def gateway_to(
     ):
         gateway = Gateway()
         begun: list[Request] = []
+        statuses: list[int] = []
         ended: list[BaseException | None] = []
 
         async def watched(request: Request) -> Response:
             begun.append(request)
             response = await gateway.handle(request)
+            statuses.append(response.status)
             response.on_close(ended.append)
             return response
 
         snapshot = snapshot_of(gateway, service, filters)
         await gateway.commit(snapshot)
         async with serving(watched, bytewise=bytewise, small_buffers=small_buffers) as server:
-            rig = Rig(upstream, service, gateway, snapshot, server, begun, ended)
+            rig = Rig(upstream, service, gateway, snapshot, server, begun, statuses, ended)
             yield rig
         await rig.settled()
+        assert len(ended) == len(statuses)
         await gateway.close()

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from meshwright.http1.stream import BodyStream
 from meshwright_sdk import Body, ClientGoneError, Request, Response
 from tests.core.http1.harness import serving
 from tests.core.http1.wire import Wire, push, turns, until
@@ -331,6 +332,54 @@ async def test_a_client_that_asks_for_more_and_takes_nothing_is_dropped_after_a_
         for late_s in (76.0, 152.0):
             server.connection.sweep(asyncio.get_running_loop().time() + late_s)
         await until(lambda: not server.connections)
+
+
+async def test_a_body_may_be_sent_back_as_it_comes_and_is_the_last_answer() -> None:
+    paths: list[str] = []
+
+    async def handle(request: Request) -> Response:
+        paths.append(request.path)
+        return Response(200, None, request.body)
+
+    async with serving(handle) as server:
+        wire = await server.client()
+        await wire.send(b"POST /echo HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\n0123")
+        head = await wire.head()
+        assert (head.headers["content-length"], head.headers["connection"]) == ("10", "close")
+        assert await wire.read(4) == b"0123"
+        server.connection.data_received(b"456789" + GET)
+        assert await wire.rest() == b"456789"
+    assert paths == ["/echo"]
+
+
+class Origin:
+    """A connection that feeds a stream; the test does the feeding."""
+
+    def demand(self) -> None: ...
+
+    def pause(self) -> None: ...
+
+    def resume(self) -> None: ...
+
+    def abandon(self) -> None: ...
+
+
+async def test_no_request_is_handled_after_the_last_response() -> None:
+    """The next request is here already when a response ends with the connection, and leaves slowly."""
+    streams: list[BodyStream] = []
+
+    async def handle(request: Request) -> Response:
+        streams.append(BodyStream(Origin()))
+        return Response(200, None, streams[-1])
+
+    async with serving(handle, small_buffers=True) as server:
+        wire = await server.client()
+        await wire.send(b"GET / HTTP/1.0\r\nconnection: keep-alive\r\n\r\n" * 2)
+        await wire.head()
+        streams[0].feed(bytes(2**22))
+        streams[0].end()
+        assert len(await wire.rest()) == 2**22
+    assert len(streams) == 1
 
 
 async def test_an_endless_body_that_breaks_its_promise_is_stopped() -> None:

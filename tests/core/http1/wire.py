@@ -64,6 +64,8 @@ class Wire:
     async def send(self, *parts: bytes) -> None:
         """Send the parts in one piece, or byte by byte where the test wants it so."""
         data = b"".join(parts)
+        if self.writer.transport.is_closing():
+            raise ConnectionResetError
         if not self._bytewise:
             self.writer.write(data)
         else:
@@ -125,6 +127,8 @@ class Wire:
 
     def reset(self) -> None:
         """Break off as a crash does: the other end gets a reset."""
+        if self.writer.transport.is_closing():
+            return
         bound: socket.socket = self.writer.get_extra_info("socket")
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.writer.transport.abort()
