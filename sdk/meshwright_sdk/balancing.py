@@ -46,6 +46,9 @@ class Origin:
     port: int
     path: str = ""
 
+    def __str__(self) -> str:
+        return f"unix:{self.path}" if self.path else f"{self.scheme}://{self.authority}"
+
     @property
     def authority(self) -> str:
         """The Host header's value for this origin (RFC 9110, section 7.2)."""

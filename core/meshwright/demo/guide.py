@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import sys
 
 import click
 
@@ -21,7 +23,7 @@ TRIALS = (
     ),
     ("A rewritten path; events arrive one by one", "curl -N {web}/track/7"),
     ("No route: a problem document with a code", "curl -i {web}/nothing"),
-    ("Which route, and why; nothing is sent", "meshwright explain {folder}/gateway.yaml GET /orders/7 -H x-canary:1"),
+    ("Which route, and why; nothing is sent", "{meshwright} explain {folder}/gateway.yaml GET /orders/7 -H x-canary:1"),
     ("The services, their endpoints and connections", "curl {admin}/api/services"),
     ("The metrics", "curl {admin}/metrics"),
 )
@@ -39,6 +41,7 @@ def guide() -> str:
         "web": f"http://127.0.0.1:{os.environ['WEB_PORT']}",
         "admin": f"http://127.0.0.1:{os.environ['ADMIN_PORT']}",
         "folder": os.environ["DEMO_FOLDER"],
+        "meshwright": "meshwright" if shutil.which("meshwright") else f"{sys.executable} -m meshwright",
     }
     tried = "\n\n".join(f"  {click.style(what, bold=True)}\n    {how.format(**names)}" for what, how in TRIALS)
     return (

@@ -88,9 +88,10 @@ class Ports:
         held[listener.name] = before if before and before.bind == bind else self._reserve(bind, held)
 
     def _reserve(self, bind: Bind, held: Mapping[str, Held]) -> Held:
-        ours = (*self._held.values(), *held.values())
-        if bind.port and not any(bind.overlaps(each.real) for each in ours):
+        ours = {each.real.port for each in (*self._held.values(), *held.values())}
+        if bind.port and bind.port not in ours:
             # With SO_REUSEPORT a port that a stranger listens on can be had too, and half of the traffic with it.
+            # One that is ours is not asked for: localhost, 127.0.0.1 and 0.0.0.0 are the same one by other names.
             bind_socket(bind, reuse_port=False).close()
         return Held(bind=bind, socket=bind_socket(bind, reuse_port=True))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 from collections import deque
 from contextlib import suppress
@@ -12,6 +13,8 @@ from typing import Any
 from meshwright.http1.client import UpstreamConnection
 from meshwright_sdk.balancing import Origin
 from meshwright_sdk.errors import ConnectError, MeshwrightError, OverloadError, UpstreamTimeoutError
+
+logger = logging.getLogger("meshwright.pool")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +43,7 @@ class Pool:
         "_opening",
         "_origin",
         "_tls",
+        "_unreachable",
         "_waiters",
         "closed",
         "connect_failures",
@@ -61,6 +65,7 @@ class Pool:
         self.connects = 0
         self.connect_failures = 0
         self.closed = False
+        self._unreachable = False
 
     def take_idle(self) -> UpstreamConnection | None:
         """Return a connection that waits for work, or None; never waits."""
@@ -101,10 +106,16 @@ class Pool:
             raise
         self._opening -= 1
         self._active.add(connection)
+        if self._unreachable:
+            self._unreachable = False
+            logger.info("endpoint %s: can be reached again", self._origin)
         return connection
 
     def _connect_failed(self, error: OSError | UnicodeError) -> MeshwrightError:
         self.connect_failures += 1
+        if not self._unreachable:  # told once, not for each request
+            self._unreachable = True
+            logger.warning("endpoint %s: cannot be reached: %s", self._origin, str(error) or type(error).__name__)
         if isinstance(error, TimeoutError):
             return UpstreamTimeoutError("upstream: no connection in time", code="upstream_connect_timeout")
         return ConnectError("upstream: no connection could be made")

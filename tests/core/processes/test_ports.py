@@ -122,7 +122,8 @@ async def test_a_reload_that_is_given_up_leaves_everything_as_it_was(ports: Port
     assert not can_bind(before["web"])
 
 
-async def test_a_listener_may_widen_its_address_while_its_workers_listen(ports: Ports) -> None:
+@pytest.mark.parametrize("host", ["0.0.0.0", "localhost"])
+async def test_a_listener_may_change_its_host_while_its_workers_listen(host: str, ports: Ports) -> None:
     await apply(ports, config(listener("web", "127.0.0.1:0")), 1)
     port = ports.numbers["web"]
     with socket.socket() as worker:
@@ -130,7 +131,7 @@ async def test_a_listener_may_widen_its_address_while_its_workers_listen(ports: 
         worker.bind(("127.0.0.1", port))
         worker.listen()
 
-        await apply(ports, config(listener("web", f"0.0.0.0:{port}")), 2)
+        await apply(ports, config(listener("web", f"{host}:{port}")), 2)
 
     assert ports.numbers == {"web": port}
 

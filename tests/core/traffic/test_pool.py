@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -344,3 +345,16 @@ async def test_whatever_happens_the_bounds_hold_and_in_the_end_nothing_is_held(
         await play.end()
         await until(lambda: not pool.status()["active"])
         assert pool.status()["opening"] == pool.status()["waiting"] == 0
+
+
+async def test_an_endpoint_that_cannot_be_reached_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+    pool = Pool(parse_origin(f"http://127.0.0.1:{port}"), PoolLimits())
+
+    for _ in range(3):
+        with pytest.raises(ConnectError):
+            await pool.take()
+
+    assert caplog.text.count(f"endpoint http://127.0.0.1:{port}: cannot be reached") == 1
