@@ -32,13 +32,14 @@ _SERVICES = (
 def run_demo(port: int | None) -> int:
     """Run the demo until SIGTERM or Ctrl-C and return the exit code; nothing of it is left then.
 
-    Without a `port` it takes 8080, or a free one where that is taken.
+    Without a `port` it takes 8080, or a free one where that is taken; with port 0 the admin API's is any free one too.
     """
     configure_logging("WARNING")
     web = _free_port(WEB_PORT) if port is None else port or _free_port(0)
     if port is None and web != WEB_PORT:
         click.echo(f"Port {WEB_PORT} is taken; the gateway takes {web}.")
-    ports = {"WEB_PORT": str(web), "ADMIN_PORT": str(_free_port(ADMIN_PORT))}
+    admin = _free_port(0 if port == 0 else ADMIN_PORT)
+    ports = {"WEB_PORT": str(web), "ADMIN_PORT": str(admin)}
     os.environ.update(ports, GATEWAY_URL=f"http://127.0.0.1:{web}")
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="meshwright-demo-")))
