@@ -1,4 +1,4 @@
-"""`UpstreamConnection`: one HTTP/1.1 connection to an endpoint. Over 400 lines: one state machine is read in one place."""
+"""`UpstreamConnection`: one HTTP/1.1 connection to an endpoint. Over 400 lines: a state machine reads best whole."""
 
 from __future__ import annotations
 

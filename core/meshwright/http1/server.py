@@ -1,4 +1,4 @@
-"""`HttpServerProtocol`: one HTTP/1.1 connection from a client. Over 400 lines: one state machine is read in one place."""
+"""`HttpServerProtocol`: one HTTP/1.1 connection from a client. Over 400 lines: a state machine reads best whole."""
 
 from __future__ import annotations
 
