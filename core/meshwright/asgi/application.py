@@ -131,13 +131,8 @@ class GatewayApp:
         await send({"type": "lifespan.shutdown.complete"})
 
     def _tell(self, hook: str) -> None:
-        """Call a lifecycle hook of every plugin; what one raises is its own concern."""
-        snapshot = self.gateway.snapshot
-        try:
-            if snapshot is not None:
-                getattr(snapshot.registry.hook, hook)()
-        except Exception:
-            logger.exception("the hook %s of a plugin raised", hook)
+        if self.gateway.snapshot is not None:
+            self.gateway.snapshot.registry.tell(hook)
 
 
 def _document(source: str | Path | ConfigDocument) -> ConfigDocument:

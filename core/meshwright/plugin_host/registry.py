@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,13 @@ from typing import Any
 from meshwright.config.plugin_use import KINDS, Kind, UnknownPluginError
 from meshwright.config.problems import config_error
 from meshwright.plugin_host.info import PluginInfo
-from meshwright.plugin_host.loading import Source, importing, load_sources
+from meshwright.plugin_host.loading import FAILURES, Source, importing, load_sources
 from meshwright.plugin_host.registration import Registration
 from meshwright_sdk import Context, Options
 
 __all__ = ["KINDS", "Registry"]
+
+logger = logging.getLogger("meshwright.plugins")
 
 
 class Registry:
@@ -72,3 +75,11 @@ class Registry:
         """Call a hook that takes nothing; yield each plugin package's name with its answer."""
         for impl in getattr(self.hook, hook).get_hookimpls():
             yield impl.plugin_name, impl.function()
+
+    def tell(self, hook: str) -> None:
+        """Call a hook that only takes note, of each package; what one raises is logged and stops no other."""
+        for impl in getattr(self.hook, hook).get_hookimpls():
+            try:
+                impl.function()
+            except FAILURES:
+                logger.exception("plugin %s: its hook %s raised", impl.plugin_name, hook)

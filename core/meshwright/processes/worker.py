@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from meshwright.config import Problem, config_error
-from meshwright.plugin_host.loading import FAILURES
 from meshwright.processes.exposition import FamilyDump, dump
 from meshwright.processes.listeners import Listener, Listeners
 from meshwright.processes.vitals import Vitals
@@ -115,10 +114,5 @@ class LocalWorker:
         await self._gateway.discard(prepared.snapshot)
 
     def _tell(self, hook: str) -> None:
-        """Call a lifecycle hook of every plugin; what one raises is its own concern."""
-        snapshot = self._gateway.snapshot
-        try:
-            if snapshot is not None:
-                getattr(snapshot.registry.hook, hook)()
-        except FAILURES:
-            logger.exception("the hook %s of a plugin raised", hook)
+        if self._gateway.snapshot is not None:
+            self._gateway.snapshot.registry.tell(hook)

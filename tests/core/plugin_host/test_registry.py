@@ -473,3 +473,18 @@ def test_options_of_gives_the_model(write: Write, tmp_path: Path) -> None:
     assert model is not None
     assert issubclass(model, Options)
     assert isinstance(model.model_json_schema(), Mapping)
+
+
+def test_a_hook_that_raises_keeps_no_other_package_from_being_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    hook = "from meshwright_sdk import hookimpl\n@hookimpl\ndef meshwright_started():\n    "
+    for name in ("first", "last"):
+        (tmp_path / f"{name}.py").write_text(f"{hook}open({str(tmp_path / name)!r} + '.told', 'w').close()\n")
+    (tmp_path / "broken.py").write_text(f"{hook}raise KeyError('mine')\n")
+    registry = Registry.load(["./first.py", "./broken.py", "./last.py"], tmp_path)
+
+    registry.tell("meshwright_started")
+
+    assert sorted(path.stem for path in tmp_path.glob("*.told")) == ["first", "last"]
+    assert "its hook meshwright_started raised" in caplog.text
