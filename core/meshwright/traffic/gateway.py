@@ -10,7 +10,7 @@ from random import Random
 from meshwright.plugin_host.frames import describe_failure
 from meshwright.traffic.build import Resources, build_snapshot
 from meshwright.traffic.counts import Visit
-from meshwright.traffic.parts import hold, release
+from meshwright.traffic.parts import CLOSE_S, hold, release
 from meshwright.traffic.snapshot import Snapshot
 from meshwright_sdk.clock import SystemClock
 from meshwright_sdk.errors import ClientGoneError, MeshwrightError, NoEndpointsError, PluginError
@@ -32,6 +32,7 @@ class Gateway:
         self.snapshot: Snapshot | None = None
         self._retiring: list[Snapshot] = []
         self._tasks = Tasks()
+        self._releases = Tasks()
 
     async def prepare(self, document: ConfigDocument, version: int) -> Snapshot:
         """Build the snapshot of `document` beside the current one, which is not touched.
@@ -53,7 +54,8 @@ class Gateway:
     async def _retire(self, snapshot: Snapshot) -> None:
         await snapshot.users.gone()
         self._retiring.remove(snapshot)
-        await release(snapshot.parts)
+        # In a task of its own: `close` cancels who still waits for requests, never a release that has begun.
+        self._releases.spawn(release(snapshot.parts), name=f"release of version {snapshot.version}")
 
     async def discard(self, snapshot: Snapshot) -> None:
         """Give up a snapshot that was prepared and will not be served."""
@@ -67,6 +69,7 @@ class Gateway:
         for each in (*self._retiring, snapshot):
             if each is not None:
                 await release(each.parts)
+        await self._releases.close(grace_s=CLOSE_S)
 
     async def call_service(self, name: str, request: Request) -> Response:
         """Send `request` to a service of the current snapshot; raises UpstreamError."""

@@ -38,6 +38,8 @@ class Noted(Filter[NotedOptions]):
             await asyncio.Event().wait()
 
     async def close(self):
+        import asyncio
+        await asyncio.sleep(0)
         EVENTS.append(f"close {self.options.word}")
 
     async def __call__(self, request: Request, call_next: CallNext) -> Response:
@@ -207,3 +209,22 @@ async def test_an_application_has_the_response_timeout_of_its_service(bench: Ben
 
     assert response.status == 504
     await bench.gateway.close()
+
+
+async def test_a_close_in_the_middle_of_a_retirement_leaves_no_part_open(bench: Bench) -> None:
+    await bench.apply("".join(route(f"r{n}", f"word: old{n}") for n in range(5)))
+    events = bench.events()
+    running = await bench.ask("/r0")
+    await bench.apply(route("new", "word: new"))
+
+    running.settle()
+    for _ in range(1000):
+        if any(event.startswith("close old") for event in events):
+            break
+        await asyncio.sleep(0)
+    await bench.gateway.close()
+
+    assert {event for event in events if event.startswith("close")} == {
+        "close new",
+        *(f"close old{n}" for n in range(5)),
+    }
