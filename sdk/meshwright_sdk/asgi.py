@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping, Sequence
 from typing import Any
 from urllib.parse import unquote
 
 from meshwright_sdk.body import Body
 from meshwright_sdk.errors import ClientGoneError
-from meshwright_sdk.headers import RawHeaders
+from meshwright_sdk.headers import CONTROLS, RawHeaders
 from meshwright_sdk.request import Request
 from meshwright_sdk.response import Response
+from meshwright_sdk.tokens import TOKEN_BYTES
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
-
-_NAMES = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]*")
-_FORBIDDEN = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 def http_scope(request: Request) -> Scope:
@@ -50,9 +47,9 @@ def clean_headers(fields: Iterable[Sequence[bytes]]) -> RawHeaders:
     """
     raw = [(bytes(name).lower(), bytes(value)) for name, value in fields]
     names = [name for name, _ in raw]
-    if b"" in names or _NAMES.fullmatch(b"".join(names)) is None:
+    if b"" in names or (names and TOKEN_BYTES.fullmatch(b"".join(names)) is None):
         raise ValueError(f"asgi: expected header names that are tokens (RFC 9110, section 5.1); got {names!r}")
-    if _FORBIDDEN.search(b"".join([value for _, value in raw])) is not None:
+    if CONTROLS.search(b"".join([value for _, value in raw])) is not None:
         raise ValueError("asgi: expected header values without control characters (RFC 9110, section 5.5)")
     return raw
 

@@ -6,10 +6,12 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from functools import lru_cache
 
+from meshwright_sdk.tokens import TOKEN
+
 RawHeaders = list[tuple[bytes, bytes]]
 
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_FORBIDDEN = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+CONTROLS = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+"""Finds a byte that no field value may hold (RFC 9110, section 5.5)."""
 
 
 @lru_cache(maxsize=1024)
@@ -18,7 +20,7 @@ def encode_name(name: str) -> bytes:
 
     Raises ValueError when it is not a token (RFC 9110, section 5.1).
     """
-    if _TOKEN.fullmatch(name) is None:
+    if TOKEN.fullmatch(name) is None:
         raise ValueError(f"header name: expected a token (RFC 9110, section 5.1); got {name!r}")
     return name.lower().encode("ascii")
 
@@ -33,7 +35,7 @@ def encode_value(value: str) -> bytes:
         raw = value.encode("latin-1")
     except UnicodeEncodeError:
         raise ValueError(f"header value: expected characters up to U+00FF; got {value!r}") from None
-    if _FORBIDDEN.search(raw) is not None:
+    if CONTROLS.search(raw) is not None:
         raise ValueError(f"header value: expected no control characters; got {value!r}")
     return raw.strip(b" \t")
 

@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse
 
 from meshwright.admin.problems import as_json, problem_response
 from meshwright.processes.control import Control, Reason
+from meshwright_sdk.tokens import TOKEN
 
 MAX_BODY_BYTES = 256 * 1024
 BODY_S = 10.0
@@ -29,7 +30,7 @@ class ExplainRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    method: str = Field("GET", pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$", description="Method, in capitals.")
+    method: str = Field("GET", pattern=f"^{TOKEN.pattern}$", description="Method, in capitals.")
     url: str = Field(description="Absolute URL, or a path.")
     headers: dict[str, str] | list[tuple[str, str]] = Field({}, description="Headers by name, or pairs.")
 

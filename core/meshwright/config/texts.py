@@ -8,8 +8,8 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from meshwright_sdk import parse_origin
+from meshwright_sdk.tokens import TOKEN
 
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
 _HOST = re.compile(r"(\*\.)?[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?|\[[0-9a-f:.]+\]")
 _SEGMENT = re.compile(r"[^{}*]*|\{[A-Za-z_][A-Za-z0-9_]*\}")
 _OBJECT = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
@@ -49,13 +49,13 @@ def _regex(text: str) -> str:
 
 
 def _method(text: str) -> str:
-    if not _TOKEN.fullmatch(text) or text != text.upper():
+    if not TOKEN.fullmatch(text) or text != text.upper():
         raise ValueError(f"expected a method in capitals, such as GET; got {text!r}")
     return text
 
 
 def _token(text: str) -> str:
-    if not _TOKEN.fullmatch(text):
+    if not TOKEN.fullmatch(text):
         raise ValueError(f"expected a name of letters, digits and hyphens; got {text!r}")
     return text
 

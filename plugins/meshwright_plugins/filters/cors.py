@@ -20,7 +20,8 @@ from meshwright_sdk import (
     add_member,
     headers_of,
 )
-from meshwright_sdk.headers import RawHeaders, encode_name
+from meshwright_sdk.headers import RawHeaders
+from meshwright_sdk.tokens import TOKEN
 
 _ORIGIN = re.compile(
     r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<wild>\*\.)?(?P<host>[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::(?P<port>[0-9]{1,5}|\*))?"
@@ -58,10 +59,8 @@ def _pattern(text: str) -> str:
 
 
 def _token(text: str) -> str:
-    try:
-        encode_name(text)
-    except ValueError:
-        raise ValueError(f"expected a method or header name, or *; got {text!r}") from None
+    if TOKEN.fullmatch(text) is None:
+        raise ValueError(f"expected a method or header name, or *; got {text!r}")
     return text
 
 
