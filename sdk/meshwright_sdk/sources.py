@@ -6,8 +6,9 @@ from abc import abstractmethod
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
+from meshwright_sdk.errors import ConfigError
 from meshwright_sdk.plugin import O_co, Plugin
 
 
@@ -18,6 +19,20 @@ class ConfigDocument:
     text: str
     name: str
     base_dir: Path
+
+    @classmethod
+    def from_file(cls, file: Path, *, name: str | None = None) -> Self:
+        """Read `file`; its folder is where relative paths start, a symbolic link's own folder for a link.
+
+        It waits for the disk. Raises OSError, and ConfigError for what is no UTF-8; a byte order mark is left out.
+        """
+        name = str(file) if name is None else name
+        try:
+            text = file.read_bytes().decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            got = f"byte {error.object[error.start]:#04x}"
+            raise ConfigError([f"{name}: expected text in UTF-8; got {got}"]) from error
+        return cls(text=text, name=name, base_dir=file.absolute().parent)
 
 
 class ConfigSource(Plugin[O_co]):

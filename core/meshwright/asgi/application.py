@@ -140,8 +140,7 @@ def _document(source: str | Path | ConfigDocument) -> ConfigDocument:
         return source
     path = Path(source)
     try:
-        text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        got = error.strerror if isinstance(error, OSError) else "something else"
-        raise config_error([Problem(str(path), None, (), "a file of YAML in UTF-8", got or str(error))]) from error
-    return ConfigDocument(text=text, name=str(path), base_dir=path.absolute().parent)
+        return ConfigDocument.from_file(path)
+    except OSError as error:
+        got = error.strerror or str(error)
+        raise config_error([Problem(str(path), None, (), "a file of YAML in UTF-8", got)]) from error

@@ -1,4 +1,4 @@
-"""What commands make of the YAML they are given: its text, its plugins, its snapshot; telling of it goes elsewhere."""
+"""What commands make of the YAML they are given: its plugins, its snapshot; telling of it goes elsewhere."""
 
 from __future__ import annotations
 
@@ -12,35 +12,22 @@ import click
 if TYPE_CHECKING:
     from meshwright.plugin_host.registry import Registry
     from meshwright.traffic.snapshot import Snapshot
-    from meshwright_sdk import ConfigDocument
 
 FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
-
-
-def read_document(file: Path) -> ConfigDocument:
-    """Return the file as a configuration document; relative paths in it start at its folder."""
-    from meshwright_sdk import ConfigDocument
-
-    try:
-        text = file.read_text("utf-8")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{file}: expected text in UTF-8; got byte {error.object[error.start]:#04x}") from None
-    return ConfigDocument(text=text, name=str(file), base_dir=file.resolve().parent)
 
 
 def registry_of(file: Path | None) -> Registry:
     """Return every plugin there is, those that `file` names included; the rest of the file need not be right."""
     import os
 
-    from meshwright.config import Problem, config_error, located, plugin_entries
-    from meshwright.config import read_document as parse
+    from meshwright.config import Problem, config_error, located, plugin_entries, read_document
     from meshwright.plugin_host.registry import Registry
-    from meshwright_sdk import ConfigError
+    from meshwright_sdk import ConfigDocument, ConfigError
 
     if file is None:
         return Registry.load()
-    document = read_document(file)
-    parsed = parse(document.text, document.name, environ=os.environ, folder=document.base_dir)
+    document = ConfigDocument.from_file(file)
+    parsed = read_document(document.text, document.name, environ=os.environ, folder=document.base_dir)
     try:
         return Registry.load(plugin_entries(parsed), document.base_dir)
     except ConfigError as error:
@@ -52,10 +39,11 @@ def registry_of(file: Path | None) -> Registry:
 async def built(file: Path) -> AsyncIterator[Snapshot]:
     """Build the snapshot of a file and give it up afterwards; no listener is bound, no request is sent."""
     from meshwright.traffic.gateway import Gateway
+    from meshwright_sdk import ConfigDocument
 
     gateway = Gateway()
     try:
-        snapshot = await gateway.prepare(read_document(file), 0)
+        snapshot = await gateway.prepare(ConfigDocument.from_file(file), 0)
         try:
             yield snapshot
         finally:

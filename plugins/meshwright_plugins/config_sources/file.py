@@ -101,12 +101,7 @@ class File(ConfigSource[FileOptions]):
         return {file: _look(file) for file in self._known}
 
     def _read(self) -> ConfigDocument:
-        raw = self._path.read_bytes()
-        try:
-            text = raw.decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise ConfigError([f"{self._path}: expected text in UTF-8; got {error}"]) from error
-        return ConfigDocument(text=text, name=str(self.options.path), base_dir=self._path.parent)
+        return ConfigDocument.from_file(self._path, name=str(self.options.path))
 
 
 def _look(file: Path) -> Look:

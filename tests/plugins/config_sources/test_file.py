@@ -100,7 +100,7 @@ async def test_the_document_knows_its_name_and_its_folder(watched: Watched) -> N
 
 async def test_a_missing_file_and_one_that_is_no_text_are_named(watched: Watched) -> None:
     watched.file.write_bytes(b"\xff\xfe")
-    with pytest.raises(ConfigError, match=r"gateway.yaml: expected text in UTF-8; got 'utf-8' codec"):
+    with pytest.raises(ConfigError, match=r"gateway.yaml: expected text in UTF-8; got byte 0xff"):
         await watched.source.read()
 
     watched.file.unlink()
