@@ -28,6 +28,7 @@ from meshwright_sdk.identity import Identity
 from meshwright_sdk.metrics import Counter, Gauge, Histogram, Metrics
 from meshwright_sdk.plugin import Context, NoOptions, Options, Plugin
 from meshwright_sdk.problems import headers_of, problem
+from meshwright_sdk.regex import Regex
 from meshwright_sdk.request import Address, Request
 from meshwright_sdk.response import Response, Tunnel
 from meshwright_sdk.routing import FieldMatch, Match, Route, Router, Verdict
@@ -82,6 +83,7 @@ __all__ = [
     "PluginError",
     "ProtocolError",
     "Rate",
+    "Regex",
     "Request",
     "ResetError",
     "Response",

@@ -20,10 +20,9 @@ from meshwright.config.texts import (
     Name,
     OriginUrl,
     PathPattern,
-    Regex,
     Token,
 )
-from meshwright_sdk import Duration, FieldMatch, Match, Secret
+from meshwright_sdk import Duration, FieldMatch, Match, Regex, Secret
 
 PositiveDuration = Annotated[Duration, Gt(Duration("0s"))]
 Weight = Annotated[int, Field(ge=0, le=1_000_000)]

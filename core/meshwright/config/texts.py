@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator
 
 from meshwright_sdk import parse_origin
 from meshwright_sdk.tokens import TOKEN
@@ -40,14 +40,6 @@ def _path(text: str) -> str:
     return text
 
 
-def _regex(text: str) -> str:
-    try:
-        re.compile(text)
-    except (re.error, OverflowError, RecursionError) as error:
-        raise ValueError(f"expected a regular expression ({error}); got {text!r}") from error
-    return text
-
-
 def _method(text: str) -> str:
     if not TOKEN.fullmatch(text) or text != text.upper():
         raise ValueError(f"expected a method in capitals, such as GET; got {text!r}")
@@ -77,8 +69,6 @@ HostPattern = Annotated[str, AfterValidator(_host)]
 """A host, or `*.` and a domain for every host below it; in lower case."""
 PathPattern = Annotated[str, AfterValidator(_path)]
 """An exact path, a prefix of whole segments that ends with `/*`, or a template with `{name}` segments."""
-Regex = Annotated[str, AfterValidator(_regex), Field(json_schema_extra={"format": "regex"})]
-"""A regular expression that compiles."""
 Method = Annotated[str, AfterValidator(_method)]
 """A request method (RFC 9110, section 9.1)."""
 Token = Annotated[str, AfterValidator(_token)]

@@ -14,6 +14,7 @@ from meshwright_sdk import (
     DownstreamError,
     Filter,
     Options,
+    Regex,
     Request,
     Response,
     Template,
@@ -44,14 +45,6 @@ def _path(template: UrlTemplate) -> UrlTemplate:
     return template
 
 
-def _pattern(text: str) -> str:
-    try:
-        re.compile(text)
-    except re.error as error:
-        raise ValueError(f"expected a regular expression ({error}); got {text!r}") from None
-    return text
-
-
 def _host(host: str) -> str:
     parts = _HOST.fullmatch(host)
     if parts is None or int(parts[2] or 1) not in range(1, 65536):
@@ -62,10 +55,10 @@ def _host(host: str) -> str:
 Prefix = Annotated[str, AfterValidator(_prefix)]
 
 
-class Regex(Options):
+class Replacement(Options):
     """A replacement of every part of the path that a regular expression matches."""
 
-    pattern: Annotated[str, AfterValidator(_pattern)] = Field(
+    pattern: Regex = Field(
         description="Python's regular expression, searched for in the percent-encoded path; ^ and $ tie it to the ends."
     )
     to: str = Field(description=r"What each match is replaced by; \1 or \g<name> put a group in.")
@@ -100,7 +93,7 @@ class RewriteOptions(Options):
     path: Annotated[UrlTemplate, AfterValidator(_path)] | None = Field(
         None, description="The new path, with placeholders: {id} is a parameter of the route's path."
     )
-    regex: Regex | None = Field(None, description="Replace what a regular expression matches in the path.")
+    regex: Replacement | None = Field(None, description="Replace what a regular expression matches in the path.")
     host: Annotated[str, AfterValidator(_host)] | None = Field(
         None, description="The host that the upstream is asked for, with a port if need be."
     )
