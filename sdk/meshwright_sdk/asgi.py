@@ -19,6 +19,9 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+PATH_SAFE = "/!$&'()*+,;=:@~"
+"""What stays as it is when the decoded path of a scope is percent-encoded (RFC 3986, section 3.3)."""
+
 
 def http_scope(request: Request) -> Scope:
     """Return `request` as an ASGI HTTP scope; its headers are a copy, for the application to change."""

@@ -10,12 +10,11 @@ from urllib.parse import quote, unquote
 from meshwright.asgi.inbox import Inbox
 from meshwright.http1.request_head import Peer, peer_of, request_of
 from meshwright.http1.rules import Head, read_head
-from meshwright_sdk.asgi import Scope, body_messages, receive_body
+from meshwright_sdk.asgi import PATH_SAFE, Scope, body_messages, receive_body
 from meshwright_sdk.body import Body
 from meshwright_sdk.errors import DownstreamError
 from meshwright_sdk.request import Request
 
-_PATH_SAFE = "/!$&'()*+,;=:@~"
 _HANDSHAKE = frozenset(
     (b"sec-websocket-key", b"sec-websocket-version", b"sec-websocket-extensions", b"sec-websocket-protocol")
 )
@@ -79,7 +78,7 @@ def raw_path(scope: Scope) -> bytes:
     path = scope["path"]
     raw: bytes = (scope.get("raw_path") or b"").partition(b"?")[0]
     if not raw or (unquote(raw.decode("ascii", "replace")) if b"%" in raw else raw.decode("ascii", "replace")) != path:
-        raw = quote(path, safe=_PATH_SAFE).encode("ascii")
+        raw = quote(path, safe=PATH_SAFE).encode("ascii")
     if root := scope.get("root_path"):
         raw = _below(raw, root)
     return raw or b"/"

@@ -9,12 +9,21 @@ from urllib.parse import quote, unquote
 from pydantic import AfterValidator, Field
 
 from meshwright_sdk import Address, Body, CallNext, Context, Filter, Options, PluginError, Request, Response
-from meshwright_sdk.asgi import App, Receive, Scope, Send, body_messages, clean_headers, http_scope, receive_body
+from meshwright_sdk.asgi import (
+    PATH_SAFE,
+    App,
+    Receive,
+    Scope,
+    Send,
+    body_messages,
+    clean_headers,
+    http_scope,
+    receive_body,
+)
 from meshwright_sdk.asgi import send_response as play
 from meshwright_sdk.asgi_call import AppCall
 
 _PASSAGE: Final = "meshwright.passage"
-_PATH_SAFE: Final = "/!$&'()*+,;=:@~"
 
 
 def _reference(text: str) -> str:
@@ -161,9 +170,9 @@ def _take_over_path(scope: Scope, request: Request) -> None:
     raw = scope.get("raw_path") or b""
     path = scope["path"]
     if raw and raw != request.path.encode("ascii"):
-        request.path = _rooted(quote(raw, safe=f"{_PATH_SAFE}%"))
+        request.path = _rooted(quote(raw, safe=f"{PATH_SAFE}%"))
     elif path != (unquote(request.path) if "%" in request.path else request.path):
-        request.path = _rooted(quote(path, safe=_PATH_SAFE))
+        request.path = _rooted(quote(path, safe=PATH_SAFE))
 
 
 def _rooted(path: str) -> str:
