@@ -25,6 +25,7 @@ from meshwright_sdk.filters import CallNext, Filter, FilterCall, filter
 from meshwright_sdk.headers import Headers
 from meshwright_sdk.hooks import hookimpl
 from meshwright_sdk.identity import Identity
+from meshwright_sdk.instance_options import InstanceOptions, InstanceOrUrl, Weight
 from meshwright_sdk.metrics import Counter, Gauge, Histogram, Metrics
 from meshwright_sdk.plugin import Context, NoOptions, Options, Plugin
 from meshwright_sdk.problems import headers_of, problem
@@ -32,6 +33,7 @@ from meshwright_sdk.regex import Regex
 from meshwright_sdk.request import Address, Request
 from meshwright_sdk.response import Response, Tunnel
 from meshwright_sdk.routing import FieldMatch, Match, Route, Router, Verdict
+from meshwright_sdk.shorthand import OneOrMany, TextFor
 from meshwright_sdk.sources import ConfigDocument, ConfigSource
 from meshwright_sdk.store import Store
 from meshwright_sdk.tasks import Tasks
@@ -69,12 +71,15 @@ __all__ = [
     "Histogram",
     "Identity",
     "Instance",
+    "InstanceOptions",
+    "InstanceOrUrl",
     "Match",
     "MeshwrightError",
     "Metrics",
     "NoEndpointsError",
     "NoOptions",
     "NoRouteError",
+    "OneOrMany",
     "Options",
     "Origin",
     "OverloadError",
@@ -97,11 +102,13 @@ __all__ = [
     "SystemClock",
     "Tasks",
     "Template",
+    "TextFor",
     "Tunnel",
     "UpstreamError",
     "UpstreamTimeoutError",
     "UrlTemplate",
     "Verdict",
+    "Weight",
     "add_member",
     "effective_weights",
     "filter",

@@ -11,21 +11,18 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from meshwright.config.bind import Bind
 from meshwright.config.plugin_use import OfKind, PluginUse
-from meshwright.config.shorthand import OneOrMany, TextFor
 from meshwright.config.texts import (
     HeaderName,
     HostPattern,
     ImportPath,
     Method,
     Name,
-    OriginUrl,
     PathPattern,
     Token,
 )
-from meshwright_sdk import Duration, FieldMatch, Match, Regex, Secret
+from meshwright_sdk import Duration, FieldMatch, InstanceOrUrl, Match, OneOrMany, Regex, Secret, TextFor, Weight
 
 PositiveDuration = Annotated[Duration, Gt(Duration("0s"))]
-Weight = Annotated[int, Field(ge=0, le=1_000_000)]
 FilterUse = Annotated[PluginUse, OfKind("filter")]
 
 
@@ -129,15 +126,6 @@ class RouteConfig(_Config):
     sticky: StickyConfig | None = Field(None, description="Keeps clients at one of several services.")
 
 
-class EndpointConfig(_Config):
-    """One instance of a service; just a text means `url`."""
-
-    url: OriginUrl = Field(description="http://host:port, https://host:port or unix:/path.")
-    weight: Weight = Field(1, description="Share of the requests: this weight by the sum of all weights.")
-    zone: str = Field("", description="Where the instance runs, for balancers that prefer a near one.")
-    labels: dict[str, str] = Field({}, description="What else is to be known about the instance.")
-
-
 class PoolConfig(_Config):
     """Bounds of the connections to each endpoint, in each worker."""
 
@@ -150,9 +138,7 @@ class PoolConfig(_Config):
 class ServiceConfig(_Config):
     """Where requests for a service go: to its endpoints, to what discovery finds, or to an ASGI application."""
 
-    endpoints: tuple[Annotated[EndpointConfig, TextFor("url", "an endpoint's URL")], ...] | None = Field(
-        None, description="Endpoints that are known."
-    )
+    endpoints: tuple[InstanceOrUrl, ...] | None = Field(None, description="Endpoints that are known.")
     discovery: Annotated[PluginUse, OfKind("discovery")] | None = Field(None, description="What finds the endpoints.")
     app: ImportPath | None = Field(None, description="ASGI application, such as shop.api:app, run in the gateway.")
     balancer: Annotated[PluginUse, OfKind("balancer")] = Field(

@@ -7,7 +7,6 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-from meshwright_sdk import parse_origin
 from meshwright_sdk.tokens import TOKEN
 
 _HOST = re.compile(r"(\*\.)?[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?|\[[0-9a-f:.]+\]")
@@ -52,11 +51,6 @@ def _token(text: str) -> str:
     return text
 
 
-def _origin(text: str) -> str:
-    parse_origin(text)
-    return text
-
-
 def _object(text: str) -> str:
     if not _OBJECT.fullmatch(text):
         raise ValueError(f"expected an import path such as shop.api:app; got {text!r}")
@@ -75,7 +69,5 @@ Token = Annotated[str, AfterValidator(_token)]
 """The name of a header or cookie (RFC 9110, section 5.6.2)."""
 HeaderName = Annotated[Token, AfterValidator(str.lower)]
 """The name of a header; names that differ in case alone are the same."""
-OriginUrl = Annotated[str, AfterValidator(_origin)]
-"""Where an endpoint listens: `http://host:port`, `https://host:port` or `unix:/path`."""
 ImportPath = Annotated[str, AfterValidator(_object)]
 """A module and an attribute in it."""

@@ -36,7 +36,7 @@ async def test_a_service_may_have_no_endpoints_yet() -> None:
         ([{"url": "ftp://a"}], "Value error, expected http://host:port"),
         ([{"url": "http://a", "weight": -1}], "greater than or equal to 0"),
         ([{"url": "http://a", "wieght": 1}], "Extra inputs are not permitted"),
-        ([7], "valid dictionary or instance of EndpointOptions"),
+        ([7], "expected an endpoint's URL, or a mapping with the key url; got 7"),
     ],
 )
 def test_a_wrong_endpoint_is_refused(endpoints: list[Any], problem: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,20 +11,30 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 
-@dataclass(frozen=True, slots=True)
-class OneOrMany:
-    """Annotates a tuple that may be written as a list, or as its one item when that is a text.
+class _Shorthand(ABC):
+    """Annotates a type whose value may be written as just a text."""
 
-    `noun` says what the item is. Anything else is refused in one sentence.
-    """
-
-    noun: str
+    __slots__ = ()
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_before_validator_function(self._expand, handler(source))
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         return {"anyOf": [{"type": "string"}, handler(schema)]}
+
+    @abstractmethod
+    def _expand(self, value: Any) -> Any:
+        """Return the long form; raises ValueError for what is neither."""
+
+
+@dataclass(frozen=True, slots=True)
+class OneOrMany(_Shorthand):
+    """Annotates a tuple that may be written as a list, or as its one item when that is a text.
+
+    `noun` says what the item is. Anything else is refused in one sentence.
+    """
+
+    noun: str
 
     def _expand(self, value: Any) -> Any:
         if isinstance(value, str):
@@ -34,17 +45,11 @@ class OneOrMany:
 
 
 @dataclass(frozen=True, slots=True)
-class TextFor:
+class TextFor(_Shorthand):
     """Annotates a model that may be written as a text, which is then the value of `key` alone."""
 
     key: str
     noun: str
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_before_validator_function(self._expand, handler(source))
-
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        return {"anyOf": [{"type": "string"}, handler(schema)]}
 
     def _expand(self, value: Any) -> Any:
         if isinstance(value, str):
