@@ -1,4 +1,4 @@
-"""`Document`: a YAML text as plain data that remembers where each value stands and how it was written."""
+"""`Document`: a YAML text as plain data that knows where each value stands and how it was written."""
 
 from __future__ import annotations
 
@@ -9,25 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from meshwright.config.nodes import Mapping as MappingNode
-from meshwright.config.nodes import Mark, Node, Scalar, Sequence, compose
+from meshwright.config.nodes import Node, Scalar, Sequence, compose
 from meshwright.config.problems import KeyPath, Problem, config_error, quoted
 from meshwright.config.references import ReferenceFailedError, References, has_reference
 from meshwright.config.scalars import resolve
 
 _TOP = "a mapping such as `listeners`, `routes` and `services` make"
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where one value and its key stand; a list's item has no key."""
-
-    key: Mark | None
-    value: Mark
-
-    @property
-    def line(self) -> int:
-        """The line to look at: the key's, as a mapping begins below its own."""
-        return (self.key or self.value).line
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,32 +49,32 @@ class Document:
     file: str
     folder: Path
     data: dict[str, Any]
-    places: Mapping[KeyPath, Place]
     references: Mapping[KeyPath, Reference]
     files: frozenset[Path]
     problems: tuple[Problem, ...]
-    _numbers: Mapping[KeyPath, str]
+    _top: MappingNode
 
     def get(self, key: str, default: Any = None) -> Any:
         """Return a top-level value as it stands in the text, unchecked."""
         return self.data.get(key, default)
 
-    def place_of(self, path: KeyPath) -> Place | None:
-        """Return where the value stands; for what the text does not hold, where the nearest value around it does."""
-        for length in range(len(path), -1, -1):
-            place = self.places.get(path[:length])
-            if place is not None:
-                return place if length else None
-        return None
-
     def line_of(self, path: KeyPath) -> int | None:
-        """Return the line of the value or of the nearest one around it, counted from 1."""
-        place = self.place_of(path)
-        return place.line if place else None
+        """Return the line of the value's key, or of the value where it has none, counted from 1.
+
+        For what the text does not hold it is the line of the nearest value around it; the whole has none.
+        """
+        line: int | None = None
+        node: Node | None = self._top
+        for part in path:
+            around, node = node, _below(node, part)
+            if node is None:
+                break
+            line = around.lines[str(part)] if isinstance(around, MappingNode) else node.line
+        return line
 
     def holds(self, path: KeyPath) -> bool:
         """Return whether the text has a value there."""
-        return path in self.places
+        return self._node(path) is not None
 
     def value(self, path: KeyPath) -> Any:
         """Return the value at a path that the text holds."""
@@ -108,7 +95,17 @@ class Document:
         reference = self.references.get(path)
         if reference is not None:
             return quoted(reference.written) if reference.quoted else quoted(reference.written)[1:-1]
-        return quoted(value) if isinstance(value, str) else (self._numbers[path] or "nothing")
+        if isinstance(value, str):
+            return quoted(value)
+        node = self._node(path)
+        assert isinstance(node, Scalar)
+        return node.text or "nothing"
+
+    def _node(self, path: KeyPath) -> Node | None:
+        node: Node | None = self._top
+        for part in path:
+            node = _below(node, part)
+        return node
 
     def problem(self, path: KeyPath, expected: str, got: str | None = None, hint: str = "") -> Problem:
         """Return a problem with the value at `path`, shown as it was written unless `got` says what came."""
@@ -144,71 +141,75 @@ def read_document(text: str, file: str | Path, *, environ: Mapping[str, str], fo
         raise config_error([Problem(name, None, (), _TOP, "an empty file")])
     if not isinstance(top, MappingNode):
         got = "a list" if isinstance(top, Sequence) else "a text"
-        raise config_error([Problem(name, top.mark.line, (), _TOP, got)])
+        raise config_error([Problem(name, top.line, (), _TOP, got)])
     start = folder if folder is not None else Path(file).parent
     return _Reader(name, References(environ, start.absolute())).read(top)
 
 
+def _below(node: Node | None, part: str | int) -> Node | None:
+    if isinstance(node, MappingNode):
+        return node.entries.get(part)  # type: ignore[arg-type]  # a mapping has no number as a key
+    if isinstance(node, Sequence) and isinstance(part, int) and 0 <= part < len(node.items):
+        return node.items[part]
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class _Reader:
-    """Turns nodes into plain data; aliases become values of their own, each with its path."""
+    """Turns nodes into plain data; aliases become values of their own. `path` leads to the node that it is at."""
 
     file: str
     resolver: References
-    places: dict[KeyPath, Place] = field(default_factory=dict)
+    path: list[str | int] = field(default_factory=list)
     references: dict[KeyPath, Reference] = field(default_factory=dict)
-    numbers: dict[KeyPath, str] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
     def read(self, top: MappingNode) -> Document:
-        data = self.mapping(top, ())
+        data = self.mapping(top)
         return Document(
             file=self.file,
             folder=self.resolver.folder,
             data=data,
-            places=self.places,
             references=self.references,
             files=frozenset(self.resolver.files),
             problems=tuple(self.problems),
-            _numbers=self.numbers,
+            _top=top,
         )
 
-    def mapping(self, node: MappingNode, path: KeyPath) -> dict[str, Any]:
-        return {key: self.value(value, (*path, key), mark) for key, (mark, value) in node.entries.items()}
+    def mapping(self, node: MappingNode) -> dict[str, Any]:
+        return {key: self.value(value, key, node.lines[key]) for key, value in node.entries.items()}
 
-    def value(self, node: Node, path: KeyPath, key: Mark | None) -> Any:
-        self.places[path] = Place(key, node.mark)
-        if isinstance(node, MappingNode):
-            return self.mapping(node, path)
-        if isinstance(node, Sequence):
-            return [self.value(item, (*path, index), None) for index, item in enumerate(node.items)]
-        return self.scalar(node, path)
-
-    def scalar(self, node: Scalar, path: KeyPath) -> str | int | float | bool | None:
-        text = node.text
-        if has_reference(text):
-            came_in: dict[str, str] = {}
-            replaced = self.replace(text, path, came_in)
-            self.references[path] = Reference(text, replaced, not node.plain, came_in)
-            if replaced is None:
-                return text
-            text = replaced
-        elif "$${" in text:
-            text = self.resolver.expand(text)
-        if not node.plain:
-            return text
-        value = resolve(text)
-        if not isinstance(value, str):
-            self.numbers[path] = text
+    def value(self, node: Node, part: str | int, line: int) -> Any:
+        self.path.append(part)
+        value: Any
+        if isinstance(node, Scalar):
+            value = self.scalar(node, line)
+        elif isinstance(node, MappingNode):
+            value = self.mapping(node)
+        else:
+            value = [self.value(item, index, item.line) for index, item in enumerate(node.items)]
+        self.path.pop()
         return value
 
-    def replace(self, text: str, path: KeyPath, came_in: dict[str, str]) -> str | None:
+    def scalar(self, node: Scalar, line: int) -> str | int | float | bool | None:
+        text = self.expanded(node, line) if "${" in node.text else node.text
+        if text is None:
+            return node.text
+        return resolve(text) if node.plain else text
+
+    def expanded(self, node: Scalar, line: int) -> str | None:
+        """Return the text with its references replaced, or None when one of them cannot be."""
+        if not has_reference(node.text):
+            return self.resolver.expand(node.text)
+        came_in: dict[str, str] = {}
+        path = tuple(self.path)
+        replaced = None
         try:
-            return self.resolver.expand(text, came_in)
+            replaced = self.resolver.expand(node.text, came_in)
         except ReferenceFailedError as error:
-            line = self.places[path].line
             self.problems.append(Problem(self.file, line, path, error.expected, error.got, error.hint))
-            return None
+        self.references[path] = Reference(node.text, replaced, not node.plain, came_in)
+        return replaced
 
 
 def leaves(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:

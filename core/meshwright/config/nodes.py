@@ -1,4 +1,4 @@
-"""YAML text as a tree of nodes, each with its place; what the texts in it mean is decided elsewhere."""
+"""YAML text as a tree of nodes, each with its line; what the texts in it mean is decided elsewhere."""
 
 from __future__ import annotations
 
@@ -24,19 +24,11 @@ _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _UNREADABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """A place in a file; line and column count from 1."""
-
-    line: int
-    column: int
-
-
 @dataclass(slots=True)
 class Scalar:
     """A text. Only a plain one, which has no quotes, may mean a number, a truth value or nothing."""
 
-    mark: Mark
+    line: int
     text: str
     plain: bool
     size: ClassVar[int] = 1
@@ -47,7 +39,7 @@ class Scalar:
 class Sequence:
     """A list. `size` counts the nodes in it, `height` the levels; both count an alias as what it stands for."""
 
-    mark: Mark
+    line: int
     items: list[Node] = field(default_factory=list)
     size: int = 1
     height: int = 1
@@ -55,16 +47,18 @@ class Sequence:
 
 @dataclass(slots=True)
 class Mapping:
-    """A mapping, with the place of each key; `size` and `height` as for a list."""
+    """A mapping, with the line of each key in `lines`; `size` and `height` as for a list."""
 
-    mark: Mark
-    entries: dict[str, tuple[Mark, Node]] = field(default_factory=dict)
+    line: int
+    entries: dict[str, Node] = field(default_factory=dict)
+    lines: dict[str, int] = field(default_factory=dict)
     size: int = 1
     height: int = 1
 
 
 Node: TypeAlias = Scalar | Sequence | Mapping
 Collection: TypeAlias = Sequence | Mapping
+"""Lines count from 1."""
 
 
 def compose(text: str, file: str) -> Node | None:
@@ -108,110 +102,111 @@ class _Composer:
             loader.dispose()
 
     def take(self, event: yaml.Event) -> None:
-        assert event.start_mark is not None
-        mark = Mark(event.start_mark.line + 1, event.start_mark.column + 1)
-        if isinstance(event, yaml.CollectionEndEvent):
+        line = event.start_mark.line + 1  # type: ignore[union-attr]  # every event has one
+        if isinstance(event, yaml.NodeEvent):
+            self.nodes += 1
+            if self.nodes > MOST_NODES or len(self.open) > MOST_LEVELS:
+                self.refuse_excess(line)
+            self.begin(event, line)
+        elif isinstance(event, yaml.CollectionEndEvent):
             self.finish()
-        elif isinstance(event, yaml.NodeEvent):
-            self.refuse_excess(mark)
-            self.refuse_tag(event, mark)
-            self.begin(event, mark)
         elif isinstance(event, yaml.DocumentStartEvent):
             self.documents += 1
             if self.documents > 1:
-                self.stop(mark, "one YAML document", "a second one", "remove the line `---`")
+                self.stop(line, "one YAML document", "a second one", "remove the line `---`")
 
-    def begin(self, event: yaml.NodeEvent, mark: Mark) -> None:
+    def begin(self, event: yaml.NodeEvent, line: int) -> None:
         if isinstance(event, yaml.AliasEvent):
-            self.add(self.target(event.anchor or "", mark), mark)
+            self.add(self.target(event.anchor or "", line), line)
             return
+        if event.tag is not None:  # type: ignore[attr-defined]  # each other node has one or None
+            self.refuse_tag(event.tag, line)  # type: ignore[attr-defined]
         if isinstance(event, yaml.ScalarEvent):
-            scalar = Scalar(mark, event.value, not event.style)
-            self.anchor(event.anchor, scalar)
-            self.add(scalar, mark)
+            scalar = Scalar(line, event.value, not event.style)
+            if event.anchor is not None:
+                self.anchors[event.anchor] = scalar
+            self.add(scalar, line)
             return
-        self.anchor(event.anchor, None)
-        node = Sequence(mark) if isinstance(event, yaml.SequenceStartEvent) else Mapping(mark)
+        if event.anchor is not None:
+            self.anchors[event.anchor] = None
+        node = Sequence(line) if isinstance(event, yaml.SequenceStartEvent) else Mapping(line)
         self.open.append(_Open(node, event.anchor))
 
     def finish(self) -> None:
         done = self.open.pop()
-        self.anchor(done.anchor, done.node)
-        self.add(done.node, done.node.mark)
+        if done.anchor is not None:
+            self.anchors[done.anchor] = done.node
+        self.add(done.node, done.node.line)
 
-    def anchor(self, name: str | None, node: Node | None) -> None:
-        if name is not None:
-            self.anchors[name] = node
-
-    def target(self, name: str, mark: Mark) -> Node:
+    def target(self, name: str, line: int) -> Node:
         """Return what an alias stands for, unless that would make the document too large or endless."""
         node = self.anchors.get(name)
         if node is None:
             got = f"*{name}, which stands inside it" if name in self.anchors else f"*{name}"
-            self.problem(mark, "an alias of an anchor that stands before it", got)
-            return Scalar(mark, "", plain=False)
+            self.problem(line, "an alias of an anchor that stands before it", got)
+            return Scalar(line, "", plain=False)
         self.copies += node.size
         if self.copies > MOST_COPIES:
-            self.stop(mark, f"aliases that stand for {MOST_COPIES} values at most", "more")
+            self.stop(line, f"aliases that stand for {MOST_COPIES} values at most", "more")
         if len(self.open) + node.height > MOST_LEVELS:
-            self.refuse_depth(mark)
+            self.refuse_depth(line)
         return node
 
-    def add(self, node: Node, mark: Mark) -> None:
+    def add(self, node: Node, line: int) -> None:
         """Put a complete node where it belongs: into the innermost open collection, or on top."""
         if not self.open:
             self.top = node
             return
         parent = self.open[-1]
-        if isinstance(parent.node, Sequence):
-            parent.node.items.append(node)
+        into = parent.node
+        if isinstance(into, Sequence):
+            into.items.append(node)
         elif parent.key is None:
-            parent.key = (self.key(node, mark, parent.node), mark)
+            parent.key, parent.key_line = self.key(node, line, into), line
             return
         else:
-            key, key_mark = parent.key
-            parent.node.entries.setdefault(key, (key_mark, node))
+            into.entries.setdefault(parent.key, node)
+            into.lines.setdefault(parent.key, parent.key_line)
             parent.key = None
-        parent.node.size += node.size
-        parent.node.height = max(parent.node.height, node.height + 1)
+        into.size += node.size
+        if node.height >= into.height:
+            into.height = node.height + 1
 
-    def key(self, node: Node, mark: Mark, mapping: Mapping) -> str:
+    def key(self, node: Node, line: int, mapping: Mapping) -> str:
         """Return the key that a node is; a wrong one is noted, and its value is still looked at."""
         if not isinstance(node, Scalar):
-            self.problem(mark, "a text as key", "a mapping" if isinstance(node, Mapping) else "a list")
+            self.problem(line, "a text as key", "a mapping" if isinstance(node, Mapping) else "a list")
             return ""
-        if node.plain and not isinstance(resolve(node.text), str):
-            shown = node.text or "nothing"
-            self.problem(mark, "a text as key", shown, f'write it in quotes: "{node.text}"' if node.text else "")
-        elif node.plain and node.text == "<<":
-            self.problem(mark, "keys that are written out", "the merge key <<", "YAML 1.2 has none")
-        elif node.text in mapping.entries:
-            first = mapping.entries[node.text][0].line
-            self.problem(mark, "each key once", f"{quoted(node.text)} again", f"the first one is in line {first}")
-        return node.text
+        text = node.text
+        if node.plain and not isinstance(resolve(text), str):
+            hint = f'write it in quotes: "{text}"' if text else ""
+            self.problem(line, "a text as key", text or "nothing", hint)
+        elif node.plain and text == "<<":
+            self.problem(line, "keys that are written out", "the merge key <<", "YAML 1.2 has none")
+        elif text in mapping.entries:
+            first = mapping.lines[text]
+            self.problem(line, "each key once", f"{quoted(text)} again", f"the first one is in line {first}")
+        return text
 
-    def refuse_excess(self, mark: Mark) -> None:
-        self.nodes += 1
+    def refuse_excess(self, line: int) -> NoReturn:
         if self.nodes > MOST_NODES:
-            self.stop(mark, f"{MOST_NODES} keys and values at most", "more")
-        if len(self.open) > MOST_LEVELS:
-            self.refuse_depth(mark)
+            self.stop(line, f"{MOST_NODES} keys and values at most", "more")
+        self.refuse_depth(line)
 
-    def refuse_depth(self, mark: Mark) -> NoReturn:
-        self.stop(mark, f"lists and mappings {MOST_LEVELS} deep at most", "deeper ones")
+    def refuse_depth(self, line: int) -> NoReturn:
+        self.stop(line, f"lists and mappings {MOST_LEVELS} deep at most", "deeper ones")
 
-    def refuse_tag(self, event: yaml.NodeEvent, mark: Mark) -> None:
-        tag = getattr(event, "tag", None)
-        if tag is not None:
-            shown = tag.replace("tag:yaml.org,2002:", "!!")
-            self.problem(mark, "a value without a tag", f"the tag {quoted(shown)}", "quotes make a text of anything")
+    def refuse_tag(self, tag: str, line: int) -> None:
+        shown = tag.replace("tag:yaml.org,2002:", "!!")
+        self.problem(line, "a value without a tag", f"the tag {quoted(shown)}", "quotes make a text of anything")
 
     def refuse_unreadable(self) -> None:
         found = _UNREADABLE.search(self.text)
         if found:
             before = self.text[: found.start()]
-            mark = Mark(before.count("\n") + 1, found.start() - before.rfind("\n"))
-            self.stop(mark, "text", f"the character U+{ord(found[0]):04X}", "is the file YAML, in UTF-8?")
+            self.stop(
+                before.count("\n") + 1, "text", f"the character U+{ord(found[0]):04X}", "is the file YAML, in UTF-8?"
+            )
 
     def malformed(self, error: yaml.YAMLError) -> Problem:
         """Translate what the parser says; the slip that hides best, a tab, gets its own words."""
@@ -226,8 +221,8 @@ class _Composer:
         )
         return Problem(self.file, line, (), "well-formed YAML", f"an error: {what}{since}", _hint(what, *source))
 
-    def problem(self, mark: Mark, expected: str, got: str, hint: str = "") -> None:
-        self.problems.append(Problem(self.file, mark.line, self.path(), expected, got, hint))
+    def problem(self, line: int, expected: str, got: str, hint: str = "") -> None:
+        self.problems.append(Problem(self.file, line, self.path(), expected, got, hint))
 
     def path(self) -> tuple[str | int, ...]:
         parts: list[str | int] = []
@@ -235,11 +230,11 @@ class _Composer:
             if isinstance(parent.node, Sequence):
                 parts.append(len(parent.node.items))
             elif parent.key is not None:
-                parts.append(parent.key[0])
+                parts.append(parent.key)
         return tuple(parts)
 
-    def stop(self, mark: Mark, expected: str, got: str, hint: str = "") -> NoReturn:
-        raise config_error([*self.problems, Problem(self.file, mark.line, (), expected, got, hint)])
+    def stop(self, line: int, expected: str, got: str, hint: str = "") -> NoReturn:
+        raise config_error([*self.problems, Problem(self.file, line, (), expected, got, hint)])
 
 
 @dataclass(slots=True)
@@ -248,7 +243,8 @@ class _Open:
 
     node: Collection
     anchor: str | None
-    key: tuple[str, Mark] | None = None
+    key: str | None = None
+    key_line: int = 0
 
 
 def _hint(what: str, source: str = "") -> str:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 
 _LONGEST_NUMBER = 60
+_FIRST_OF_NUMBERS = frozenset("+-.0123456789")
 
 _FIXED: dict[str, bool | float | None] = {"": None, "~": None}
 _FIXED |= dict.fromkeys(("null", "Null", "NULL"))
@@ -29,7 +30,7 @@ def resolve(text: str) -> str | int | float | bool | None:
     """
     if text in _FIXED:
         return _FIXED[text]
-    if len(text) <= _LONGEST_NUMBER:
+    if text[0] in _FIRST_OF_NUMBERS and len(text) <= _LONGEST_NUMBER:
         for pattern, convert in _NUMBERS:
             if pattern.fullmatch(text):
                 return convert(text)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meshwright.config import nodes
-from meshwright.config.nodes import Mapping, Mark, Node, Scalar, Sequence, compose
+from meshwright.config.nodes import Mapping, Node, Scalar, Sequence, compose
 from meshwright_sdk import ConfigError
 
 
@@ -18,7 +18,7 @@ def refused(text: str) -> list[str]:
 
 def plain(node: Node | None) -> object:
     if isinstance(node, Mapping):
-        return {key: plain(value) for key, (_, value) in node.entries.items()}
+        return {key: plain(value) for key, value in node.entries.items()}
     if isinstance(node, Sequence):
         return [plain(item) for item in node.items]
     return node.text if node is not None else None
@@ -29,16 +29,17 @@ def either_parser(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(nodes, "_Loader", getattr(yaml, request.param))
 
 
-def test_every_key_and_value_has_its_place() -> None:
-    top = compose("a: 1\nb:\n  - x\n  - {c: 'y'}\n", "g.yaml")
+def test_every_key_and_value_has_its_line() -> None:
+    top = compose("a: 1\nb:\n  - x\n  - {c:\n    'y'}\n", "g.yaml")
 
     assert isinstance(top, Mapping)
-    assert top.entries["a"] == (Mark(1, 1), Scalar(Mark(1, 4), "1", plain=True))
-    key, items = top.entries["b"]
+    assert (top.lines, top.entries["a"]) == ({"a": 1, "b": 2}, Scalar(1, "1", plain=True))
+    items = top.entries["b"]
     assert isinstance(items, Sequence)
-    assert (key, items.mark, items.items[0].mark) == (Mark(2, 1), Mark(3, 3), Mark(3, 5))
-    assert isinstance(items.items[1], Mapping)
-    assert items.items[1].entries["c"] == (Mark(4, 6), Scalar(Mark(4, 9), "y", plain=False))
+    assert (items.line, items.items[0]) == (3, Scalar(3, "x", plain=True))
+    inner = items.items[1]
+    assert isinstance(inner, Mapping)
+    assert (inner.line, inner.lines, inner.entries) == (4, {"c": 4}, {"c": Scalar(5, "y", plain=False)})
 
 
 @pytest.mark.parametrize("text", ["", "# nothing\n", "\n\n", "\ufeff"])
