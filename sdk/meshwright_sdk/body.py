@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, AsyncIterator
 
 from meshwright_sdk.errors import BodyTooLargeError
+from meshwright_sdk.headers import Headers
 
 
 class Body:
@@ -37,6 +38,14 @@ class Body:
     def replayable(self) -> bool:
         """Whether the content is held whole, so that it can be sent more than once."""
         return self.data is not None
+
+    @property
+    def trailers(self) -> Headers:
+        """The fields after a chunked content, complete when the stream has ended (RFC 9110, section 6.5).
+
+        They go on with a stream. A body that was read whole, or one in its place, is sent without them.
+        """
+        return Headers.from_raw(getattr(self.source, "trailers", []))
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         """Iterate over the chunks; raises RuntimeError when a stream was already read."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import parse_qsl
 
 from meshwright_sdk.body import Body
 from meshwright_sdk.errors import DownstreamError
-from meshwright_sdk.headers import Headers
+from meshwright_sdk.headers import Headers, RawHeaders
 
 if TYPE_CHECKING:
     from meshwright_sdk.identity import Identity
@@ -22,6 +22,13 @@ class Address(NamedTuple):
     port: int
 
 
+class Interim(Protocol):
+    """Where the interim responses to a request go (RFC 9110, section 15.2)."""
+
+    def inform(self, status: int, fields: RawHeaders) -> None:
+        """Pass on a 1xx response, with lower-case names; too late for it, nothing happens."""
+
+
 class Request:
     """One request, mutable on its way inwards.
 
@@ -29,7 +36,8 @@ class Request:
     upstream see; assign to it to rewrite. `query` is the raw query without the question mark. `host` is
     the lower-case name the client asked for, without port. `upgrade` is the lower-case protocol of an
     Upgrade request, or empty. `answers` holds every response a service gave to this request, so that none is
-    left open when a filter fails. `state` belongs to the filters; its keys should carry the plugin's name.
+    left open when a filter fails. `interim` is where 1xx responses go, or None for a client that gets none.
+    `state` belongs to the filters; its keys should carry the plugin's name.
     """
 
     __slots__ = (
@@ -44,6 +52,7 @@ class Request:
         "http_version",
         "id",
         "identity",
+        "interim",
         "method",
         "path",
         "path_params",
@@ -79,6 +88,7 @@ class Request:
         self.upgrade = upgrade
         self.id = ""
         self.answers: list[Response] | None = None
+        self.interim: Interim | None = None
         self.route: Route | None = None
         self.identity: Identity | None = None
         self.path_params: dict[str, str] = {}

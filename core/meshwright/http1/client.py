@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import AsyncIterable
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
-import httptools
-
-from meshwright.http1.rules import LAST_CHUNK, Head, cause_of, chunk, has_no_body, read_head, size_of, write_fields
+from meshwright.http1.framing import ChunkedReader, ContentReader, CountedReader, UnboundedReader
+from meshwright.http1.grammar import HEAD_END, GrammarError, read_fields, read_status_line, refuse_misplaced
+from meshwright.http1.rules import Head, chunk, has_no_body, last_chunk, read_head, trailers_of, write_fields
 from meshwright.http1.stream import BodyStream
 from meshwright_sdk.body import Body
 from meshwright_sdk.errors import (
@@ -20,18 +19,21 @@ from meshwright_sdk.errors import (
     ResetError,
     UpstreamTimeoutError,
 )
-from meshwright_sdk.headers import Headers, RawHeaders
+from meshwright_sdk.headers import Headers
 from meshwright_sdk.response import Response
+from meshwright_sdk.tokens import TOKEN
 
 if TYPE_CHECKING:
-    from meshwright_sdk.request import Request
+    from meshwright_sdk.request import Interim, Request
 
 MAX_HEAD_BYTES = 64 * 1024
-"""Of a head, and of whatever comes between two pieces of content: chunk extensions, trailers."""
+MAX_HEADERS = 256
+MAX_INTERIM = 16
+"""Interim responses that one request may have."""
 
-_TOO_MUCH = "upstream: expected a head, or what stands between two chunks, of at most 64 KiB"
-_INTERIM = frozenset((100, 102, 103))
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_PASSED_ON = frozenset(range(102, 200))
+"""Interim responses that the client gets too: a 100 answers what this hop asked for."""
+
 _METHODS = {
     name: name.encode("ascii") + b" "
     for name in ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "PROPFIND", "REPORT", "QUERY")
@@ -59,23 +61,18 @@ class UpstreamConnection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_body",
-        "_chunks",
-        "_close_delimited",
-        "_complete",
-        "_fields",
-        "_head",
+        "_begun",
+        "_content",
+        "_informed",
+        "_interim",
         "_keep_alive",
         "_loop",
         "_method",
-        "_overhead_bytes",
         "_owner",
-        "_parser",
         "_paused",
         "_pump",
         "_request_body",
         "_sent",
-        "_status",
         "_stream",
         "_transport",
         "_tunnel",
@@ -91,7 +88,6 @@ class UpstreamConnection(asyncio.Protocol):
         self._owner = owner
         self._loop = loop
         self._transport: asyncio.Transport = cast("asyncio.Transport", None)
-        self._parser: Any = httptools.HttpResponseParser(self)
         self.deadline = 0.0
         self.idle_since = 0.0
         self.exchanges = 0
@@ -99,23 +95,16 @@ class UpstreamConnection(asyncio.Protocol):
         self._writable: asyncio.Future[None] | None = None
         self._tunnel: UpstreamTunnel | None = None
         self._waiter: asyncio.Future[Response] | None = None
-        self._reset()
-
-    def _reset(self) -> None:
-        self._upgrade = ""
-        self._fields: RawHeaders = []
-        self._head: Head | None = None
-        self._overhead_bytes = 0
-        self._chunks: list[bytes] = []
+        self._begun = b""
+        self._content: ContentReader | None = None
         self._stream: BodyStream | None = None
         self._request_body: BodyStream | None = None
         self._pump: asyncio.Task[None] | None = None
-        self._complete = False
-        self._close_delimited = False
+        self._interim: Interim | None = None
+        self._informed = 0
         self._keep_alive = False
         self._sent = True
-        self._status = 0
-        self._method = ""
+        self._method = self._upgrade = ""
 
     # The exchange
 
@@ -125,6 +114,7 @@ class UpstreamConnection(asyncio.Protocol):
             raise ResetError("upstream: closed the connection before it was used")
         self.exchanges += 1
         self._method = request.method
+        self._interim = request.interim
         self.deadline = self._loop.time() + self._owner.first_byte_timeout_s
         waiter: asyncio.Future[Response] = self._loop.create_future()
         self._waiter = waiter
@@ -175,7 +165,7 @@ class UpstreamConnection(asyncio.Protocol):
         source = body.take()
         self._sent = False
         self._transport.write(head + framing)
-        sink = _RequestSink(self, length)
+        sink = _RequestSink(self, body)
         if isinstance(source, BodyStream):
             self._request_body = source
             source.pipe(sink)
@@ -216,39 +206,121 @@ class UpstreamConnection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        if self._tunnel is not None:
-            self._tunnel.incoming.feed(data)
-            return
-        if self._waiter is None and self._stream is None:
-            self.abort()  # bytes that answer no request: they must never become the next one's answer
-            return
-        self._overhead_bytes += len(data)
         try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._begin_tunnel(data[upgrade.args[0] :])
+            if self._waiter is not None:
+                self._read_head(data)
+            elif self._content is not None:
+                self._read_content(self._content, data)
+            elif self._tunnel is not None:
+                self._tunnel.incoming.feed(data)
+            else:
+                self.abort()  # bytes that answer no request: they must never become the next one's answer
+        except (GrammarError, MeshwrightError) as error:
+            cause = error if isinstance(error, MeshwrightError) else ProtocolError(f"upstream: {error}")
+            self._fail(cause)
+            self.abort()
+
+    def _read_head(self, data: bytes) -> None:
+        begun = self._begun
+        if begun:
+            data = begun + data
+        end = data.find(HEAD_END, max(0, len(begun) - 3))
+        if (len(data) if end < 0 else end) > MAX_HEAD_BYTES:
+            raise ProtocolError(f"upstream: expected a head of at most {MAX_HEAD_BYTES} bytes")
+        if end < 0:
+            refuse_misplaced(data)
+            line, ended, _ = data.partition(b"\r\n")
+            if ended:
+                read_status_line(line)
+            self._begun = data
             return
-        except (httptools.HttpParserError, MeshwrightError) as error:
-            self._refuse(cause_of(error, ProtocolError))
+        self._begun = b""
+        lines = data[:end].split(b"\r\n")
+        version, status = read_status_line(lines[0])
+        if len(lines) > MAX_HEADERS + 1:
+            raise ProtocolError(f"upstream: expected at most {MAX_HEADERS} fields; got {len(lines) - 1}")
+        del lines[0]
+        head = read_head(read_fields(lines), ProtocolError)
+        rest = data[end + 4 :]
+        if status < 200 and status != 101:
+            self._inform(status, head)
+            if rest:
+                self._read_head(rest)
             return
-        if self._overhead_bytes > MAX_HEAD_BYTES:
-            self._protocol_error(ProtocolError(_TOO_MUCH))
-        elif self._waiter is not None:
-            self._answer()
+        if self._waiter is None or self._waiter.done():
+            return  # its caller was cancelled, and closes the connection
+        if head.chunked and version != "1.1":
+            raise ProtocolError("upstream: expected no transfer coding in HTTP/1.0 (RFC 9112, section 6.1)")
+        self._keep_alive = b"close" not in head.options and (version == "1.1" or b"keep-alive" in head.options)
+        self.deadline = self._loop.time() + self._owner.idle_timeout_s
+        if status == 101:
+            self._begin_tunnel(head, rest)
+        else:
+            self._answer(status, head, rest)
+
+    def _inform(self, status: int, head: Head) -> None:
+        """Pass an interim response on (RFC 9110, section 15.2); what it would say of content is not there."""
+        self._informed += 1
+        if self._informed > MAX_INTERIM:
+            raise ProtocolError(f"upstream: expected at most {MAX_INTERIM} interim responses")
+        if head.chunked or head.length is not None:
+            raise ProtocolError("upstream: expected an interim response without content")
+        if self._interim is not None and status in _PASSED_ON:
+            self._interim.inform(status, head.fields)
+
+    def _answer(self, status: int, head: Head, data: bytes) -> None:
+        """Answer the waiting request: with a whole body when all of it is here, else with a stream."""
+        waiter = self._waiter
+        assert waiter is not None
+        content: ContentReader
+        if has_no_body(self._method, status):
+            content = CountedReader(0)
+        elif head.chunked:
+            content = ChunkedReader()
+        elif head.length is not None:
+            content = CountedReader(head.length)
+        else:
+            content = UnboundedReader()
+            self._keep_alive = False
+        piece, rest = content.feed(data) if not content.complete else (b"", data)
+        if rest:
+            self._keep_alive = False  # what it is belongs to no request, and goes with the connection
+        if content.complete and not content.trailers:
+            self._waiter = None
+            body = Body(piece)
+            self._finish_if_sent()
+        else:
+            stream = BodyStream(self)
+            body = Body.stream(stream, length=head.length)
+            if piece:
+                stream.feed(piece)
+            self._waiter = None
+            self._stream = stream
+            self._content = content
+            if content.complete:
+                self._end_body(content)
+        waiter.set_result(Response(status, Headers.from_raw(head.fields), body))
+
+    def _read_content(self, content: ContentReader, data: bytes) -> None:
+        piece, rest = content.feed(data)
+        if rest:
+            self._keep_alive = False
+        if piece and self._stream is not None:
+            self.deadline = self._loop.time() + self._owner.idle_timeout_s
+            self._stream.feed(piece)
+        if content.complete:
+            self._end_body(content)
 
     def eof_received(self) -> bool:
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._close_delimited and exc is None and not self._complete:
-            self._complete = True
-            self._answer()
-            self._end_body()
+        if isinstance(self._content, UnboundedReader) and exc is None:
+            self._end_body(self._content)
         elif self._tunnel is not None and exc is None:
             self._tunnel.incoming.end()
         else:
             self._fail(ResetError("upstream: closed the connection before its answer was complete"))
-        self._parser = None  # it refers to us
         self._owner.forget(self)
         self._unblock()
 
@@ -267,82 +339,14 @@ class UpstreamConnection(asyncio.Protocol):
         if writable is not None and not writable.done():
             writable.set_result(None)
 
-    # What the parser calls
-
-    def on_message_begin(self) -> None:
-        if self._complete or self._waiter is None:
-            raise ProtocolError("upstream: answered a request that nobody made")
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if self._head is None:
-            self._fields.append((name.lower(), value.rstrip(b" \t")))
-
-    def on_headers_complete(self) -> None:
-        parser = self._parser
-        status = parser.get_status_code()
-        if self._overhead_bytes > MAX_HEAD_BYTES and size_of(self._fields) > MAX_HEAD_BYTES:
-            raise ProtocolError(_TOO_MUCH)
-        if status < 200 and status != 101:
-            if status not in _INTERIM:
-                raise ProtocolError(f"upstream: expected a final status; got {status}")
-            self._fields = []
-            return
-        self._overhead_bytes = 0
-        self._status = status
-        head = self._head = read_head(self._fields, ProtocolError)
-        if head.chunked and parser.get_http_version() != "1.1":
-            raise ProtocolError("upstream: expected no transfer coding in HTTP/1.0 (RFC 9112, section 6.1)")
-        if status == 101 and (not head.upgrade or head.upgrade != self._upgrade.encode("latin-1")):
-            raise ProtocolError("upstream: switched to a protocol that was not asked for")
-        self._keep_alive = parser.should_keep_alive()
-        if has_no_body(self._method, status):
-            self._complete = self._method == "HEAD" and status != 101
-            if self._complete:
-                self._parser = httptools.HttpResponseParser(self)  # the old one waits for content that never comes
-        else:
-            self._close_delimited = not head.chunked and head.length is None
-        self.deadline = self._loop.time() + self._owner.idle_timeout_s
-
-    def on_body(self, data: bytes) -> None:
-        if self._complete:
-            raise ProtocolError("upstream: sent content where there can be none")
-        self._overhead_bytes = 0
-        if self._stream is None:
-            self._chunks.append(data)
-        else:
-            self.deadline = self._loop.time() + self._owner.idle_timeout_s
-            self._stream.feed(data)
-
-    def on_message_complete(self) -> None:
-        if self._head is not None:
-            self._complete = True
-            if self._stream is not None:
-                self._end_body()
-
     # The end of things
 
-    def _answer(self) -> None:
-        head = self._head
-        waiter = self._waiter
-        if head is None or waiter is None or waiter.done():
-            return  # a waiter that is done was cancelled, and its caller closes the connection
-        self._waiter = None
-        status = self._status
-        if self._complete:
-            body = Body(b"".join(self._chunks))
-            self._finish_if_sent()
-        else:
-            stream = self._stream = BodyStream(self)
-            for data in self._chunks:
-                stream.feed(data)
-            body = Body.stream(stream, length=head.length)
-        waiter.set_result(Response(status, Headers.from_raw(head.fields), body))
-
-    def _end_body(self) -> None:
+    def _end_body(self, content: ContentReader) -> None:
         stream, self._stream = self._stream, None
+        self._content = None
         if stream is not None:
             self._finish_if_sent()
-            stream.end()
+            stream.end(trailers_of(content.trailers))
 
     def _finish_if_sent(self) -> None:
         if self._sent:
@@ -355,28 +359,19 @@ class UpstreamConnection(asyncio.Protocol):
         if self._paused:
             self.resume()
         self.deadline = 0.0
-        self._reset()
+        self._interim = None
         if keep_alive:
+            self._informed = 0
             self.idle_since = self._loop.time()
             self._owner.release(self)
         else:
             self.close()
 
-    def _refuse(self, error: MeshwrightError) -> None:
-        """Close after what cannot be read; an answer that was complete before it still counts."""
-        if self._complete and self._waiter is not None:
-            self._keep_alive = False
-            self._answer()
-        else:
-            self._protocol_error(error)
-
-    def _protocol_error(self, error: MeshwrightError) -> None:
-        self._fail(error)
-        self.abort()
-
     def _fail(self, error: BaseException) -> None:
         waiter, self._waiter = self._waiter, None
         stream, self._stream = self._stream, None
+        self._content = None
+        self._interim = None
         if waiter is not None and not waiter.done():
             waiter.set_exception(error)
         if stream is not None:
@@ -459,12 +454,11 @@ class UpstreamConnection(asyncio.Protocol):
         if self._writable is not None:
             await asyncio.shield(self._writable)
 
-    def _begin_tunnel(self, rest: bytes) -> None:
-        head, waiter = self._head, self._waiter
-        assert head is not None  # the parser stops only at a 101, and none comes this far that was not asked for
+    def _begin_tunnel(self, head: Head, rest: bytes) -> None:
+        waiter = self._waiter
         assert waiter is not None
-        if waiter.done():
-            return  # it was cancelled, and its caller closes the connection
+        if not head.upgrade or head.upgrade != self._upgrade.encode("latin-1"):
+            raise ProtocolError("upstream: switched to a protocol that was not asked for")
         self.deadline = 0.0
         self._waiter = None
         self._tunnel = UpstreamTunnel(self)
@@ -483,7 +477,7 @@ def _target(target: str) -> bytes:
 
 
 def _method(method: str) -> bytes:
-    if _TOKEN.fullmatch(method) is None:
+    if TOKEN.fullmatch(method) is None:
         raise PluginError(f"request method: expected a token (RFC 9110, section 9.1); got {method[:40]!r}")
     return method.encode("ascii") + b" "
 
@@ -491,12 +485,13 @@ def _method(method: str) -> bytes:
 class _RequestSink:
     """Writes a request's body to its connection, framed."""
 
-    __slots__ = ("_chunked", "_connection", "_left")
+    __slots__ = ("_body", "_chunked", "_connection", "_left")
 
-    def __init__(self, connection: UpstreamConnection, length: int | None) -> None:
+    def __init__(self, connection: UpstreamConnection, body: Body) -> None:
         self._connection = connection
-        self._chunked = length is None
-        self._left = length
+        self._body = body
+        self._chunked = body.length is None
+        self._left = body.length
 
     def write(self, data: bytes) -> None:
         if self._left is not None:
@@ -511,7 +506,7 @@ class _RequestSink:
             self.fail(PluginError("request body: shorter than its content-length"))
             return
         if self._chunked:
-            self._connection.write_content(LAST_CHUNK)
+            self._connection.write_content(last_chunk(self._body.trailers.raw))
         self._connection.request_sent()
 
     def fail(self, error: BaseException) -> None:

@@ -8,12 +8,23 @@ from meshwright_sdk.metrics import Metrics
 class ListenerCounts:
     """Counters of one listener, reached by attribute; listeners of the same name share them across reloads."""
 
-    __slots__ = ("connections", "open", "received", "sent")
+    __slots__ = ("_listener", "_metrics", "connections", "open", "received", "sent")
 
     def __init__(self, metrics: Metrics, listener: str) -> None:
+        self._metrics = metrics
+        self._listener = listener
         self.connections = metrics.counter(
             "meshwright_connections_total", "Connections from clients.", listener=listener
         )
         self.open = metrics.gauge("meshwright_connections_open", "Connections from clients now.", listener=listener)
         self.received = metrics.counter("meshwright_received_bytes_total", "Bytes from clients.", listener=listener)
         self.sent = metrics.counter("meshwright_sent_bytes_total", "Bytes to clients.", listener=listener)
+
+    def refused(self, status: int) -> None:
+        """Count a request that was refused before any filter saw it whole, by the status of its answer."""
+        self._metrics.counter(
+            "meshwright_refused_requests_total",
+            "Requests refused before they were routed, or while their body was read.",
+            listener=self._listener,
+            status=str(status),
+        ).value += 1

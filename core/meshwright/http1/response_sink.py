@@ -8,7 +8,7 @@ from time import time
 from typing import Protocol
 
 from meshwright.http1.exchange import Exchange
-from meshwright.http1.rules import LAST_CHUNK, STATUS_LINES, chunk, write_fields
+from meshwright.http1.rules import STATUS_LINES, chunk, last_chunk, write_fields
 from meshwright_sdk.errors import PluginError
 from meshwright_sdk.response import Response
 
@@ -87,7 +87,7 @@ class ResponseSink:
             self.fail(PluginError("response body: shorter than its content-length"))
             return
         if self._chunked:
-            self._output.write(self._head + LAST_CHUNK)
+            self._output.write(self._head + last_chunk(self._response.body.trailers.raw))
             self._head = b""
         else:
             self.flush_head()

@@ -174,21 +174,6 @@ def write_fields(fields: Sequence[tuple[bytes, bytes]]) -> bytes:
     return b"\r\n".join(lines)
 
 
-def size_of(fields: RawHeaders) -> int:
-    """Return the bytes that the fields take on the wire."""
-    return sum(len(name) + len(value) + 4 for name, value in fields)
-
-
-def cause_of(error: Exception, kind: type[MeshwrightError]) -> MeshwrightError:
-    """Return our own error that a parser's callback raised, or the parser's as `kind`."""
-    cause = error if isinstance(error, MeshwrightError) else error.__context__
-    if isinstance(cause, MeshwrightError):
-        return cause
-    if cause is not None:
-        logger.error("reading a message failed", exc_info=cause)
-    return kind(f"{kind.fault}: {error}")
-
-
 def has_no_body(method: str, status: int) -> bool:
     """Return whether a response never has content (RFC 9112, section 6.3)."""
     return method == "HEAD" or status == 204 or status == 304 or status < 200
@@ -199,4 +184,44 @@ def chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
-LAST_CHUNK = b"0\r\n\r\n"
+def last_chunk(trailers: RawHeaders) -> bytes:
+    """Return the end of the chunked coding, with the fields that follow the content."""
+    return b"0\r\n%b\r\n" % write_fields(trailers) if trailers else b"0\r\n\r\n"
+
+
+_NOT_IN_TRAILERS = (
+    ENDING_HERE
+    | FRAMING
+    | _NOT_TO_BE_NAMED
+    | frozenset(
+        (
+            b"age",
+            b"cache-control",
+            b"content-encoding",
+            b"content-range",
+            b"date",
+            b"expires",
+            b"forwarded",
+            b"location",
+            b"max-forwards",
+            b"pragma",
+            b"proxy-authenticate",
+            b"proxy-authorization",
+            b"range",
+            b"retry-after",
+            b"set-cookie",
+            b"vary",
+            b"via",
+            b"warning",
+            b"www-authenticate",
+        )
+    )
+)
+"""What decides about framing, routing, authentication or content comes too late there (RFC 9110, section 6.5.1)."""
+
+
+def trailers_of(fields: RawHeaders) -> RawHeaders:
+    """Return the trailer fields that go on."""
+    if not fields:
+        return fields
+    return [field for field in fields if field[0] not in _NOT_IN_TRAILERS and not field[0].startswith(b"x-forwarded-")]

@@ -6,22 +6,28 @@ import asyncio
 import logging
 import socket
 import struct
-from collections import deque
 from collections.abc import AsyncIterable, Awaitable, Callable
 from typing import TYPE_CHECKING, Any, cast
 
-import httptools
-
 from meshwright.http1.counts import ListenerCounts
 from meshwright.http1.exchange import Exchange, TunnelFlow
+from meshwright.http1.framing import ChunkedReader, CountedReader
+from meshwright.http1.grammar import (
+    HEAD_END,
+    GrammarError,
+    VersionError,
+    after_blank_lines,
+    read_fields,
+    read_request_line,
+    refuse_misplaced,
+)
+from meshwright.http1.limits import DEFAULT_LIMITS, ServerLimits
 from meshwright.http1.request_head import Peer, keeps_alive, peer_of, request_of
 from meshwright.http1.response_sink import ResponseSink, response_head
-from meshwright.http1.rules import STATUS_LINES, cause_of, has_no_body, read_head, size_of, write_fields
+from meshwright.http1.rules import STATUS_LINES, has_no_body, read_head, write_fields
 from meshwright.http1.stream import BodyStream
 from meshwright.http1.tunnel import carry
-from meshwright_sdk.body import Body
-from meshwright_sdk.errors import ClientGoneError, DownstreamError, MeshwrightError, PluginError
-from meshwright_sdk.headers import RawHeaders
+from meshwright_sdk.errors import BodyTooLargeError, ClientGoneError, DownstreamError, MeshwrightError, PluginError
 from meshwright_sdk.problems import problem
 from meshwright_sdk.request import Request
 from meshwright_sdk.response import Response, Tunnel
@@ -34,57 +40,47 @@ logger = logging.getLogger("meshwright.http1")
 
 Handle = Callable[[Request], Awaitable[Response]]
 
-MAX_HEAD_BYTES = 64 * 1024
-"""Of a head, and of whatever comes between two pieces of content: chunk extensions, trailers."""
+MAX_WAITING_BYTES = 64 * 1024
+"""With so many bytes of later requests waiting for their turn the connection is not read."""
 
-KEEP_ALIVE_S = 75.0
-HEAD_TIMEOUT_S = 30.0
-MAX_PIPELINED = 16
-"""With so many requests waiting for their turn the connection is not read."""
-
-MAX_QUEUED = 256
-"""One read may bring more than that; so many are served, and what follows is refused."""
+MAX_METHOD_BYTES = 64
+"""Of what stands around the target in a request line that is not complete."""
 
 LINGER_BYTES = 256 * 1024
 LINGER_S = 2.0
-_VERSIONS = frozenset(("1.1", "1.0"))
 
 
 class HttpServerProtocol(asyncio.Protocol):
     """One connection from a client: requests in, one at a time and in order; responses out.
 
     It takes the arguments uvicorn gives a protocol, after its counts and `handle`, which never raises anything
-    but CancelledError. What cannot be parsed is answered in its turn, after the requests before it.
+    but CancelledError. A request is read when the one before it has been answered, whatever has come already.
     """
 
     __slots__ = (
+        "_body_moved_at",
+        "_body_seen",
         "_body_source",
+        "_body_spent_s",
         "_closing",
         "_counts",
         "_current",
         "_dropped_bytes",
-        "_fed_bytes",
-        "_fields",
-        "_first_bytes",
+        "_half_closed",
         "_handle",
+        "_limits",
         "_lingering",
         "_loop",
-        "_overhead_bytes",
-        "_parser",
         "_peer",
-        "_queue",
         "_read_paused",
-        "_reading",
-        "_refusal",
+        "_reading_since",
         "_response",
-        "_skipped",
         "_state",
-        "_target",
         "_task",
         "_transport",
         "_tunnel_input",
         "_unsent",
-        "_upgrading",
+        "_waiting",
         "_writable",
         "deadline",
     )
@@ -97,35 +93,31 @@ class HttpServerProtocol(asyncio.Protocol):
         server_state: ServerState,
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
+        *,
+        limits: ServerLimits = DEFAULT_LIMITS,
     ) -> None:
         self._handle = handle
         self._counts = counts
+        self._limits = limits
         self._state = server_state
         self._loop = _loop or asyncio.get_running_loop()
         self._transport: asyncio.Transport = cast("asyncio.Transport", None)
         self._peer: Peer = cast("Peer", None)
-        self._parser: Any = httptools.HttpRequestParser(self)
-        self._fields: RawHeaders = []
-        self._target = b""
-        self._overhead_bytes = 0
-        self._fed_bytes = 0
-        self._first_bytes = 0
-        self._reading: Exchange | None = None
-        self._skipped = False
+        self._waiting = b""
         self._current: Exchange | None = None
-        self._queue: deque[Exchange] = deque()
-        self._refusal: MeshwrightError | None = None
         self._task: asyncio.Task[None] | None = None
         self._response: Response | None = None
         self._body_source: BodyStream | None = None
-        self._upgrading: Exchange | None = None
         self._tunnel_input: BodyStream | None = None
         self._writable: asyncio.Future[None] | None = None
         self._closing = False
+        self._half_closed = False
         self._read_paused = False
         self._lingering = False
         self._dropped_bytes = 0
         self._unsent = 0
+        self._reading_since = self._body_moved_at = self._body_spent_s = 0.0
+        self._body_seen = 0
         self.deadline = 0.0
 
     # What the transport calls
@@ -140,85 +132,144 @@ class HttpServerProtocol(asyncio.Protocol):
             transport.get_extra_info("sockname"),
             tls=transport.get_extra_info("sslcontext") is not None,
         )
-        self.deadline = self._loop.time() + HEAD_TIMEOUT_S
+        self.deadline = self._loop.time() + self._limits.header_timeout_s
 
     def data_received(self, data: bytes) -> None:
         self._counts.received.value += len(data)
-        if self._tunnel_input is not None:
-            self._tunnel_input.feed(data)
-        elif self._closing:
+        if self._closing:
             self._drop(len(data))
+            return
+        exchange = self._current
+        if exchange is None:
+            self._read_head(data)
+        elif not exchange.complete:
+            self._read_content(exchange, data)
+        elif self._tunnel_input is not None:
+            self._tunnel_input.feed(data)
         else:
-            self._fed_bytes = len(data)
-            self._overhead_bytes += len(data)
-            if self._overhead_bytes == len(data) and self._current is None:
-                self.deadline = self._loop.time() + HEAD_TIMEOUT_S
-            self._feed(data)
+            self._keep_for_later(data)
 
-    def _feed(self, data: bytes) -> None:
-        try:
-            self._parse(data)
-            if self._overhead_bytes > MAX_HEAD_BYTES:
-                raise _too_large()
-        except (httptools.HttpParserError, MeshwrightError) as error:
-            self._refuse(cause_of(error, DownstreamError))
-        reading = self._reading
-        if reading is not None and not reading.started:
-            reading.started = True
-            reading.open_stream()
-            self._queue.append(reading)
-        if self._queue and self._current is None and self._writable is None:
-            self._next()
-        elif len(self._queue) >= MAX_PIPELINED:
+    def _keep_for_later(self, data: bytes) -> None:
+        self._waiting += data
+        if len(self._waiting) > MAX_WAITING_BYTES:
             self.pause_input()
 
-    def _parse(self, data: bytes) -> None:
-        """Feed the parser, which stops after the head of each request that asks for another protocol."""
-        while True:
-            try:
-                self._parser.feed_data(data)
+    def _read_head(self, data: bytes) -> None:
+        """Begin the next request when its whole head is here."""
+        waiting = self._waiting
+        if waiting:
+            data = waiting + data
+        try:
+            if data[:2] == b"\r\n":
+                data = after_blank_lines(data)
+            end = data.find(HEAD_END, max(0, len(waiting) - 3))
+            if end < 0:
+                if not waiting:
+                    self.deadline = self._loop.time() + self._limits.header_timeout_s
+                self._waiting = data
+                self._refuse_begun(data)
                 return
-            except httptools.HttpParserUpgrade as upgrade:
-                data = data[upgrade.args[0] :]
-            if self._skipped:
-                self._read_skipped_body()
-            elif self._queue[-1].request.upgrade:
-                self._begin_upgrade(self._queue[-1], data)
-                return
+            exchange = self._read_request(data[:end])
+            self._waiting = b""
+            rest = data[end + 4 :]
+            if exchange.head.has_body:
+                rest = self._begin_content(exchange, rest)
+        except (GrammarError, MeshwrightError) as error:
+            self._answer_refusal(error)
+            return
+        self._waiting = rest
+        self._current = exchange
+        self.deadline = 0.0
+        self._task = self._loop.create_task(self._serve(exchange))
 
-    def _read_skipped_body(self) -> None:
-        """Go on with a parser that knows the framing and of no upgrade: the one before leaves out the body."""
-        assert self._reading is not None
-        head = self._reading.head
-        framing = b"transfer-encoding: chunked" if head.chunked else b"content-length: %d" % (head.length or 0)
-        self._skipped = False
-        self._parser = httptools.HttpRequestParser(self)
-        self._parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n\r\n" % framing)
+    def _refuse_begun(self, data: bytes) -> None:
+        limits = self._limits
+        line, ended, _ = data.partition(b"\r\n")
+        if len(line) > limits.target_bytes + MAX_METHOD_BYTES:
+            raise _too_long(limits.target_bytes)
+        if len(data) > limits.header_bytes:
+            raise _too_large(limits.header_bytes)
+        refuse_misplaced(data)
+        if ended:
+            read_request_line(line)
 
-    def _begin_upgrade(self, exchange: Exchange, rest: bytes) -> None:
-        """Keep what follows an Upgrade request until it is known whether the upstream switches."""
-        self._upgrading = exchange
-        self._tunnel_input = BodyStream(TunnelFlow(self))
+    def _read_request(self, data: bytes) -> Exchange:
+        limits = self._limits
+        lines = data.split(b"\r\n")
+        method, target, version = read_request_line(lines[0])
+        if len(target) > limits.target_bytes:
+            raise _too_long(limits.target_bytes)
+        if len(data) > limits.header_bytes:
+            raise _too_large(limits.header_bytes)
+        if len(lines) > limits.headers + 1:
+            raise DownstreamError(
+                f"head: expected at most {limits.headers} fields; got {len(lines) - 1}",
+                status=431,
+                code="head_too_large",
+            )
+        del lines[0]
+        head = read_head(read_fields(lines), DownstreamError)
+        if head.chunked and version != "1.1":
+            raise DownstreamError("transfer-encoding: expected none in HTTP/1.0 (RFC 9112, section 6.1)")
+        request = request_of(method, target, version, head, self._peer)
+        exchange = Exchange(request, head, self, keep_alive=keeps_alive(head, version))
+        request.interim = exchange
+        return exchange
+
+    def _begin_content(self, exchange: Exchange, data: bytes) -> bytes:
+        head, limit = exchange.head, self._limits.body_bytes
+        if head.length is not None and head.length > limit:
+            raise BodyTooLargeError(f"body: expected at most {limit} bytes; got a length of {head.length}")
+        reader = ChunkedReader() if head.chunked else CountedReader(head.length or 0)
+        rest = exchange.begin_content(reader, data, limit)
+        if not exchange.complete:
+            self._reading_since = self._body_moved_at = self._loop.time()
+            self._body_spent_s = 0.0
+            self._body_seen = 0
+        return rest
+
+    def _read_content(self, exchange: Exchange, data: bytes) -> None:
+        try:
+            rest = exchange.feed(data, self._limits.body_bytes)
+        except (GrammarError, MeshwrightError) as error:
+            self._refuse_content(exchange, _cause(error))
+            return
         if rest:
-            self._tunnel_input.feed(rest)
+            self._keep_for_later(rest)
+
+    def _refuse_content(self, exchange: Exchange, error: MeshwrightError) -> None:
+        """Read no more; the request that is being handled learns it from its body."""
+        self._counts.refused(error.status)
+        self._closing = True
+        self._dropped_bytes = 0
+        exchange.keep_alive = False
+        exchange.fail(error)
 
     def eof_received(self) -> bool:
-        return False
+        """Go on for a client that has sent all it wanted, or close; whether it has left cannot be told yet."""
+        exchange = self._current
+        if exchange is None or not exchange.complete or self._tunnel_input is not None or not self._limits.half_close_s:
+            return False
+        if self._peer.scheme == "https":
+            return False  # the TLS of asyncio ends both ways at once
+        self._half_closed = True
+        self.deadline = self._loop.time() + self._limits.half_close_s
+        return True
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._state.connections.discard(self)
         self._counts.open.value -= 1
         self._closing = True
         gone = ClientGoneError("client: closed the connection")
-        for exchange in (self._reading, self._current):
-            if exchange is not None and exchange.stream is not None:
-                exchange.stream.fail(gone)
+        exchange, self._current = self._current, None
+        if exchange is not None:
+            exchange.fail(gone)
+            exchange.request.interim = None
         if self._tunnel_input is not None:
             self._tunnel_input.fail(gone)
         if self._body_source is not None:
             self._body_source.unpipe()
-        self._queue.clear()
-        self._parser = self._reading = self._current = None  # they refer to us
+        self._waiting = b""
         if self._task is not None and not self._task.done():
             self._task.cancel()
         elif self._response is not None:
@@ -234,8 +285,8 @@ class HttpServerProtocol(asyncio.Protocol):
         self._unblock()
         if self._body_source is not None:
             self._body_source.resume()
-        elif self._queue and self._current is None:
-            self._next()
+        elif self._current is None and not self._closing:
+            self._go_on()
 
     def _unblock(self) -> None:
         writable, self._writable = self._writable, None
@@ -246,73 +297,7 @@ class HttpServerProtocol(asyncio.Protocol):
         if self._writable is not None:
             await self._writable
 
-    # What the parser calls
-
-    def on_url(self, url: bytes) -> None:
-        if self._reading is None:
-            if not self._target:
-                self._first_bytes = self._fed_bytes  # of which some may belong to the request before
-            self._target += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if self._reading is None:
-            self._fields.append((name.lower(), value.rstrip(b" \t")))
-
-    def on_headers_complete(self) -> None:
-        if self._reading is not None:
-            return  # the framing of a body that the parser before has skipped
-        parser = self._parser
-        fields, target = self._fields, self._target
-        if self._overhead_bytes + self._first_bytes > MAX_HEAD_BYTES < size_of(fields) + len(target):
-            raise _too_large()
-        self._fields = []
-        self._target = b""
-        self._overhead_bytes = 0
-        if len(self._queue) >= MAX_QUEUED:
-            raise DownstreamError("request: too many wait for their turn", status=429, code="too_many_pipelined")
-        version = parser.get_http_version()
-        if version not in _VERSIONS:
-            raise DownstreamError(f"version: expected HTTP/1.1 or HTTP/1.0; got HTTP/{version}", status=505)
-        head = read_head(fields, DownstreamError)
-        if head.chunked and version != "1.1":
-            raise DownstreamError("transfer-encoding: expected none in HTTP/1.0 (RFC 9112, section 6.1)")
-        request = request_of(parser.get_method().decode("ascii"), target, version, head, self._peer)
-        self._skipped = bool(head.upgrade) and head.has_body and parser.should_upgrade()
-        self._reading = Exchange(request, head, self, keep_alive=keeps_alive(head, version))
-
-    def on_body(self, data: bytes) -> None:
-        exchange = self._reading
-        assert exchange is not None
-        self._overhead_bytes = 0
-        if exchange.stream is None:
-            exchange.chunks.append(data)
-        else:
-            exchange.stream.feed(data)
-
-    def on_message_complete(self) -> None:
-        if self._skipped:
-            return
-        exchange = self._reading
-        assert exchange is not None
-        exchange.complete = True
-        self._reading = None
-        self._overhead_bytes = 0
-        if exchange.stream is not None:
-            exchange.stream.end()
-        elif exchange.chunks:
-            exchange.request.body = Body(b"".join(exchange.chunks))
-        if not exchange.started:
-            exchange.started = True
-            self._queue.append(exchange)
-
     # One request after the other
-
-    def _next(self) -> None:
-        exchange = self._current = self._queue.popleft()
-        self.deadline = 0.0
-        if len(self._queue) < MAX_PIPELINED and not self._closing:
-            self.resume_input()
-        self._task = self._loop.create_task(self._serve(exchange))
 
     async def _serve(self, exchange: Exchange) -> None:
         response = None
@@ -337,7 +322,7 @@ class HttpServerProtocol(asyncio.Protocol):
         if exchange.answered or self._transport.is_closing():
             self._transport.abort()
         else:
-            await self._send(exchange, problem(error, exchange.request))
+            await self._send(exchange, problem(error, request))
         if response is not None:
             await _close(response, error)
 
@@ -425,41 +410,43 @@ class HttpServerProtocol(asyncio.Protocol):
     def _done(self, exchange: Exchange) -> None:
         self._task = None
         self._response = None
-        self._current = None
-        if not (exchange.complete and exchange.keep_alive):
-            self._finish(exchange)
-        elif self._upgrading is exchange:
-            self._resume_http(exchange)
+        exchange.request.interim = None  # it refers to us
+        if exchange.complete and exchange.keep_alive:
+            self._current = None
+            self._go_on()
         else:
-            self._go_on(exchange)
+            self._finish(exchange)
 
-    def _go_on(self, exchange: Exchange) -> None:
-        if self._queue and self._writable is None:
-            self._next()
-        elif self._queue:  # a client that takes no answers gets none made: `resume_writing` goes on
-            self.deadline = self._loop.time() + KEEP_ALIVE_S
-        elif self._refusal is not None:
-            self._answer_refusal(self._refusal)
-        elif self._closing:
-            self._finish(exchange)
-        else:
-            self.deadline = self._loop.time() + (HEAD_TIMEOUT_S if self._head_begun else KEEP_ALIVE_S)
+    def _go_on(self) -> None:
+        """Take the next request, or wait for it."""
+        if self._writable is not None and self._waiting:
+            # A client that takes no answers gets none made: `resume_writing` goes on.
+            self.deadline = self._loop.time() + self._limits.idle_timeout_s
+            return
+        waiting, self._waiting = self._waiting, b""
+        self.deadline = self._loop.time() + self._limits.idle_timeout_s
+        if waiting:
+            self._read_head(waiting)
+        if self._read_paused and (self._current is None or len(self._waiting) <= MAX_WAITING_BYTES):
             self.resume_input()
+        if self._half_closed:
+            self._after_half_close()
 
-    @property
-    def _head_begun(self) -> bool:
-        return bool(self._overhead_bytes or self._target)
+    def _after_half_close(self) -> None:
+        if self._current is None and not self._closing:
+            self._transport.close()
+        else:
+            self.deadline = self._loop.time() + self._limits.half_close_s
 
-    # The last response, and what cannot be parsed
+    # The last response, and what cannot be read
 
     def _finish(self, exchange: Exchange) -> None:
         """Close after the last response; its exchange stays the current one, so that none comes after it."""
         self._closing = True
         self._current = exchange
-        if exchange.stream is not None:
-            exchange.stream.fail(ClientGoneError("client: its connection is closed before the body was complete"))
+        exchange.fail(ClientGoneError("client: its connection is closed before the body was complete"))
         if exchange.complete or self._transport.is_closing():
-            self.deadline = self._loop.time() + KEEP_ALIVE_S
+            self.deadline = self._loop.time() + self._limits.idle_timeout_s
             self._transport.close()
         else:
             self._begin_to_linger()
@@ -482,20 +469,12 @@ class HttpServerProtocol(asyncio.Protocol):
             else:
                 self.pause_input()
 
-    def _refuse(self, error: MeshwrightError) -> None:
-        """Read no more; a request that is being handled learns it from its body, else `error` has its turn."""
-        reading, self._reading = self._reading, None
-        self._closing = True
-        self._dropped_bytes = 0
-        if reading is not None and reading.stream is not None:
-            reading.stream.fail(error)
-        elif self._current is not None or self._queue:
-            self._refusal = error
-        else:
-            self._answer_refusal(error)
-
-    def _answer_refusal(self, error: MeshwrightError) -> None:
-        response = problem(error)
+    def _answer_refusal(self, error: Exception) -> None:
+        """Answer what is no request that could be served, and read no more."""
+        self._waiting = b""
+        refusal = _cause(error)
+        response = problem(refusal)
+        self._counts.refused(response.status)
         body = response.body.data or b""
         framing = b"content-length: %d\r\nconnection: close\r\n\r\n" % len(body)
         self.write(STATUS_LINES[response.status] + write_fields(response.headers.raw) + framing + body)
@@ -508,27 +487,35 @@ class HttpServerProtocol(asyncio.Protocol):
         if not self._read_paused and not self._transport.is_closing():
             self._read_paused = True
             self._transport.pause_reading()
+            self._body_spent_s += self._loop.time() - self._reading_since
 
     def resume_input(self) -> None:
         """Read on; may be called when never stopped."""
         if self._read_paused and not self._transport.is_closing():
             self._read_paused = False
             self._transport.resume_reading()
+            self._reading_since = self._body_moved_at = self._loop.time()
 
     def write(self, data: bytes) -> None:
         """Send raw bytes; on a connection that is closing they are dropped, and `connection_lost` gives up the rest."""
         if not self._transport.is_closing():
             self._counts.sent.value += len(data)
             self._transport.write(data)
+            if self._half_closed:
+                self.deadline = self._loop.time() + self._limits.half_close_s
 
     # Tunnels
 
     async def _send_tunnel(self, exchange: Exchange, response: Response, tunnel: Tunnel) -> None:
-        source = self._tunnel_input
-        if self._upgrading is not exchange or source is None:
+        if not exchange.request.upgrade:
             raise PluginError("response: expected no switch of protocols, which the client did not ask for")
         upgrade = b"connection: upgrade\r\nupgrade: %b\r\n\r\n" % exchange.request.upgrade.encode("latin-1")
         exchange.answered = True
+        source = self._tunnel_input = BodyStream(TunnelFlow(self))
+        waiting, self._waiting = self._waiting, b""
+        if waiting:
+            source.feed(waiting)
+        self.resume_input()
         self.write(STATUS_LINES[101] + write_fields(response.headers.raw) + upgrade)
         try:
             await carry(source, tunnel, self._write_and_drain)
@@ -544,38 +531,49 @@ class HttpServerProtocol(asyncio.Protocol):
         self.write(data)
         await self._drain()
 
-    def _resume_http(self, exchange: Exchange) -> None:
-        """The upstream did not switch: what came after the Upgrade request is HTTP after all."""
-        source, self._tunnel_input, self._upgrading = self._tunnel_input, None, None
-        if source is not None and (rest := source.buffered()):
-            self.data_received(rest)
-        if self._current is None and not self._lingering:
-            self._go_on(exchange)
-
     # What the listener calls
 
     def sweep(self, now: float) -> None:
-        """Close a connection that has been idle, or sending its head, for too long; `now` is loop time.
+        """Close a connection that has been idle, or sending, for too long; `now` is loop time.
 
         A response that is still on its way gets the time again as long as something of it leaves.
         """
+        exchange = self._current
+        if exchange is not None and not exchange.complete and not self._closing:
+            self._sweep_content(exchange, now)
         if not 0.0 < self.deadline < now:
             return
         unsent = self._transport.get_write_buffer_size()
         if unsent and unsent != self._unsent:
             self._unsent = unsent
-            self.deadline = now + KEEP_ALIVE_S
-        elif unsent or self._transport.is_closing():
+            self.deadline = now + self._limits.idle_timeout_s
+        elif unsent or self._transport.is_closing() or exchange is not None:
             self._transport.abort()
-        elif self._head_begun and not self._lingering:
-            self._refuse(DownstreamError("head: not complete in time", status=408, code="request_timeout"))
+        elif self._waiting and not self._lingering:
+            self._answer_refusal(DownstreamError("head: not complete in time", status=408, code="request_timeout"))
         else:
             self._transport.close()
 
+    def _sweep_content(self, exchange: Exchange, now: float) -> None:
+        """Give up a request whose content comes too slowly, or no more; the time that nobody reads does not count."""
+        if exchange.received != self._body_seen:
+            self._body_seen = exchange.received
+            self._body_moved_at = now
+        if self._read_paused or not exchange.awaited:
+            return
+        limits = self._limits
+        spent_s = self._body_spent_s + now - self._reading_since
+        if now - self._body_moved_at > limits.body_timeout_s:
+            late = f"got nothing for {limits.body_timeout_s:g} s"
+        elif spent_s > limits.body_grace_s + exchange.received / limits.body_rate_per_s:
+            late = f"got less than {limits.body_rate_per_s:g} bytes/s"
+        else:
+            return
+        error = DownstreamError(f"body: expected it in time; {late}", status=408, code="request_timeout")
+        self._refuse_content(exchange, error)
+
     def shutdown(self) -> None:
-        """Close after the response in progress, or now if there is none; uvicorn calls it when it drains."""
-        self._queue.clear()
-        self._refusal = None
+        """Close after the response in progress, or now if there is none."""
         if self._current is not None:
             self._current.keep_alive = False
         else:
@@ -586,8 +584,21 @@ class HttpServerProtocol(asyncio.Protocol):
         self._transport.abort()
 
 
-def _too_large() -> DownstreamError:
-    return DownstreamError(f"head: expected at most {MAX_HEAD_BYTES} bytes", status=431, code="head_too_large")
+def _too_large(limit: int) -> DownstreamError:
+    return DownstreamError(f"head: expected at most {limit} bytes", status=431, code="head_too_large")
+
+
+def _too_long(limit: int) -> DownstreamError:
+    return DownstreamError(f"target: expected at most {limit} bytes", status=414, code="target_too_long")
+
+
+def _cause(error: Exception) -> MeshwrightError:
+    """Return the error as the client gets it."""
+    if isinstance(error, MeshwrightError):
+        return error
+    if isinstance(error, VersionError):
+        return DownstreamError(str(error), status=505, code="version_not_supported")
+    return DownstreamError(str(error))
 
 
 def _reset_on_close(transport: asyncio.Transport) -> None:

@@ -7,6 +7,7 @@ from collections import deque
 from typing import Protocol
 
 from meshwright_sdk.errors import ResetError
+from meshwright_sdk.headers import RawHeaders
 
 HIGH_WATER_BYTES = 64 * 1024
 """Above this many unread bytes the connection that feeds a stream is told to stop reading."""
@@ -63,7 +64,7 @@ class BodyStream:
     an await in between; it then stops and restarts the origin itself by `pause` and `resume`.
     """
 
-    __slots__ = ("_chunks", "_demanded", "_ended", "_error", "_flow", "_sink", "_size", "_waiter")
+    __slots__ = ("_chunks", "_demanded", "_ended", "_error", "_flow", "_sink", "_size", "_waiter", "trailers")
 
     def __init__(self, flow: Flow) -> None:
         self._flow: Flow = flow
@@ -74,6 +75,7 @@ class BodyStream:
         self._error: BaseException | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._sink: Sink | None = None
+        self.trailers: RawHeaders = []
 
     def feed(self, data: bytes) -> None:
         """Take bytes from the connection; after the end they are dropped."""
@@ -88,8 +90,10 @@ class BodyStream:
             self._flow.pause()
         self._wake()
 
-    def end(self) -> None:
-        """Take note that the content is complete."""
+    def end(self, trailers: RawHeaders | None = None) -> None:
+        """Take note that the content is complete, and of the fields after it."""
+        if trailers:
+            self.trailers = trailers
         self._ended = True
         self._flow = _NOWHERE
         sink, self._sink = self._sink, None
@@ -113,6 +117,11 @@ class BodyStream:
     def ended(self) -> bool:
         """Whether the connection has fed everything, or has failed."""
         return self._ended
+
+    @property
+    def demanded(self) -> bool:
+        """Whether its reader has asked for the first bytes."""
+        return self._demanded
 
     def buffered(self) -> bytes:
         """Take what has been fed so far and was not read yet."""

@@ -5,12 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meshwright.http1.rules import (
-    LAST_CHUNK,
     STATUS_LINES,
     Head,
     chunk,
     has_no_body,
     host_name,
+    last_chunk,
     read_head,
     write_fields,
 )
@@ -203,7 +203,7 @@ def test_a_chunk_says_its_length(data: bytes) -> None:
     size, _, rest = chunk(data).partition(b"\r\n")
     assert int(size, 16) == len(data)
     assert rest == data + b"\r\n"
-    assert LAST_CHUNK == b"0\r\n\r\n"
+    assert last_chunk([]) == b"0\r\n\r\n"
 
 
 _names = st.sampled_from([b"a", b"b", b"host", b"connection", b"te", b"upgrade", b"cookie", b"trailer", b"keep-alive"])

@@ -1,0 +1,29 @@
+"""`ServerLimits`: the bounds of a client's connection and of what it sends; where they come from goes elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerLimits:
+    """The bounds that one listener sets to its clients; sizes in bytes, times in seconds.
+
+    `header_bytes` is of a whole head, its first line included. `body_rate_per_s` is the least average rate of a
+    body that the gateway is ready to read, of which `body_grace_s` are not counted. `half_close_s` is how long a
+    request goes on without anything being sent to a client that has closed its half of the connection.
+    """
+
+    header_bytes: int = 64 * 1024
+    headers: int = 100
+    target_bytes: int = 8 * 1024
+    body_bytes: int = 10 * 1024**3
+    header_timeout_s: float = 30.0
+    idle_timeout_s: float = 75.0
+    body_timeout_s: float = 60.0
+    body_rate_per_s: float = 100.0
+    body_grace_s: float = 20.0
+    half_close_s: float = 1.0
+
+
+DEFAULT_LIMITS = ServerLimits()
