@@ -17,7 +17,7 @@ class Carrier:
     in_flight: int
 
     async def carry(self, request: Request, answer: Awaitable[Response]) -> Response:
-        """Return `answer`, counted until its life ends, and keep it among the request's answers; raises what it does."""
+        """Return `answer`, counted until its life ends, and kept among the request's answers; raises what it does."""
         self.requests += 1
         self.in_flight += 1
         try:
