@@ -9,7 +9,6 @@ from typing import Any
 from meshwright.asgi.app_socket import AppSocket, websocket_key
 from meshwright.asgi.lifespan import Lifespan, StartError
 from meshwright.config.problems import Problem, config_error
-from meshwright.http1.rules import HOP_BY_HOP
 from meshwright.plugin_host.frames import describe_failure
 from meshwright.plugin_host.loading import LoadError, import_attribute, importing
 from meshwright.traffic.carrier import Carrier
@@ -17,6 +16,7 @@ from meshwright_sdk.asgi import App, Scope, http_scope
 from meshwright_sdk.asgi_call import AppCall
 from meshwright_sdk.balancing import Endpoint
 from meshwright_sdk.errors import ConfigError, MeshwrightError, PluginError, ResetError
+from meshwright_sdk.hop_by_hop import HOP_BY_HOP
 from meshwright_sdk.request import Request
 from meshwright_sdk.response import Response
 from meshwright_sdk.tasks import Tasks
