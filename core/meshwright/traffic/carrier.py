@@ -11,8 +11,6 @@ from meshwright_sdk.response import Response
 class Carrier:
     """Counts the requests that it was given, and those whose response's life has not ended."""
 
-    __slots__ = ()
-
     requests: int
     in_flight: int
 
