@@ -61,6 +61,7 @@ async def test_a_request_arrives_as_it_was_sent_and_is_answered(bytewise: bool) 
         ("x-forwarded-for", "127.0.0.1"),
         ("x-forwarded-proto", "http"),
         ("x-forwarded-host", "Shop.Example:8080"),
+        ("x-forwarded-port", "8080"),
     ]
     assert (answer.start, answer.body) == ("HTTP/1.1 200 OK", b"GET /b~?c=%20d ")
     assert answer.headers["content-length"] == "15"
@@ -83,6 +84,7 @@ async def test_hop_by_hop_fields_and_claims_about_the_way_do_not_go_on(bytewise:
         "x-forwarded-for",
         "x-forwarded-proto",
         "x-forwarded-host",
+        "x-forwarded-port",
     ]
 
 
