@@ -14,6 +14,7 @@ import httptools
 
 from meshwright.http1.counts import ListenerCounts
 from meshwright.http1.exchange import Exchange, TunnelFlow
+from meshwright.http1.forwarding import DEFAULT_FORWARDING, Forwarding
 from meshwright.http1.request_head import Peer, keeps_alive, peer_of, request_of
 from meshwright.http1.response_sink import ResponseSink, response_head
 from meshwright.http1.rules import STATUS_LINES, cause_of, has_no_body, read_head, size_of, write_fields
@@ -66,6 +67,7 @@ class HttpServerProtocol(asyncio.Protocol):
         "_fed_bytes",
         "_fields",
         "_first_bytes",
+        "_forwarding",
         "_handle",
         "_lingering",
         "_loop",
@@ -97,9 +99,11 @@ class HttpServerProtocol(asyncio.Protocol):
         server_state: ServerState,
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
+        forwarding: Forwarding = DEFAULT_FORWARDING,
     ) -> None:
         self._handle = handle
         self._counts = counts
+        self._forwarding = forwarding
         self._state = server_state
         self._loop = _loop or asyncio.get_running_loop()
         self._transport: asyncio.Transport = cast("asyncio.Transport", None)
@@ -139,6 +143,7 @@ class HttpServerProtocol(asyncio.Protocol):
             transport.get_extra_info("peername"),
             transport.get_extra_info("sockname"),
             tls=transport.get_extra_info("sslcontext") is not None,
+            forwarding=self._forwarding,
         )
         self.deadline = self._loop.time() + HEAD_TIMEOUT_S
 
@@ -351,7 +356,7 @@ class HttpServerProtocol(asyncio.Protocol):
         if not exchange.complete or (body.length is None and exchange.request.http_version != "1.1"):
             exchange.keep_alive = False
         no_body = has_no_body(exchange.request.method, response.status)
-        head = response_head(exchange, response, no_body=no_body)
+        head = response_head(exchange, response, no_body=no_body, via=self._peer.via)
         if no_body or (body.data is not None and response.complete):
             exchange.answered = True
             self.write(head if no_body or not body.data else head + body.data)
