@@ -32,7 +32,7 @@ format: $(READY)  ## let ruff put imports and layout right
 docs: $(READY)  ## make the pages of the built-in plugins in docs/plugins anew
 	$(BIN)/python -m meshwright.plugin_host.reference docs/plugins
 
-bench: $(BENCH)  ## compare with Envoy; ARGS="--rounds 3 --seconds 2 --write"
+bench: $(BENCH)  ## compare with other proxies; ARGS="--scenario tls --rounds 5 --write"
 	@tests/install-servers
 	@exec $(BIN)/python -m benchmarks $(ARGS)
 

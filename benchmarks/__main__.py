@@ -3,32 +3,35 @@
 from __future__ import annotations
 
 import argparse
-import os
 import signal
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
 
-from benchmarks.contenders import Contender
-from benchmarks.envoy import Envoy
-from benchmarks.gateway import Meshwright
-from benchmarks.nginx import Nginx
-from benchmarks.page import FILE, page
-from benchmarks.scenario import SCENARIOS
-from benchmarks.servers import BenchmarkError
-from benchmarks.table import failed, table
-from benchmarks.tournament import Plan, play
+from benchmarks.contenders.caddy import Caddy
+from benchmarks.contenders.contender import Contender
+from benchmarks.contenders.envoy import Envoy
+from benchmarks.contenders.haproxy import HAProxy
+from benchmarks.contenders.meshwright import Meshwright
+from benchmarks.contenders.nginx import Nginx
+from benchmarks.experiments.catalogue import EXPERIMENTS
+from benchmarks.experiments.experiment import Bench
+from benchmarks.report.finding import Report
+from benchmarks.report.page import FILE, aims, write_page
+from benchmarks.servers import BenchmarkError, raise_file_limit, two_cores
+from benchmarks.tournament import Cores, Plan
 
-CONTENDERS: dict[str, Contender] = {each.name: each for each in (Meshwright(), Envoy(), Nginx())}
+CONTENDERS: dict[str, Contender] = {each.name: each for each in (Meshwright(), Envoy(), Nginx(), HAProxy(), Caddy())}
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--rounds", type=_positive, default=5, help="turns of each contender (5)")
-    parser.add_argument("--seconds", type=_positive, default=4, help="load in each turn (4)")
+    parser.add_argument("--rounds", type=_positive, default=3, help="turns of each contender (3)")
+    parser.add_argument("--seconds", type=_positive, default=3, help="load in each turn (3)")
     parser.add_argument("--contender", action="append", choices=CONTENDERS, help="repeatable; all when left out")
-    parser.add_argument("--scenario", action="append", choices=SCENARIOS, help="repeatable; all when left out")
-    parser.add_argument("--write", action="store_true", help=f"also write docs/{FILE.name}")
+    parser.add_argument("--scenario", action="append", choices=EXPERIMENTS, help="repeatable; all when left out")
+    parser.add_argument("--write", action="store_true", help=f"also write docs/{FILE.name} and its chart")
     return parser.parse_args()
 
 
@@ -46,24 +49,30 @@ def stop_once(signum: int, _frame: object) -> None:
     raise SystemExit(128 + signum)
 
 
-def compare(options: argparse.Namespace) -> bool:
-    """Play every scenario, print each table, and tell whether all requests of all contenders succeeded."""
-    if (os.cpu_count() or 1) < 2:
-        raise BenchmarkError("benchmarks: expected two cores, one for the contender and one for the load; got one")
+def measure(bench: Bench, names: Sequence[str]) -> list[Report]:
+    """Run the experiments one after the other, and print what each one found."""
+    reports = []
+    for experiment in (EXPERIMENTS[name] for name in names):
+        bench.say(f"{experiment.name}: {experiment.title}")
+        report = experiment.run(bench)
+        reports.append(report)
+        print(f"\n{report.text}\n", flush=True)
+    print(aims(reports), flush=True)
+    return reports
+
+
+def benchmark(options: argparse.Namespace) -> bool:
+    """Measure, write the page if it is wanted, and tell whether all requests that had to succeed did."""
+    proxy, load = two_cores()
+    raise_file_limit()
+    plan = Plan(rounds=options.rounds, seconds=options.seconds, cores=Cores(proxy=proxy, load=load))
     contenders = [CONTENDERS[name] for name in options.contender or CONTENDERS]
-    plan = Plan(rounds=options.rounds, seconds=options.seconds)
-    say = partial(print, file=sys.stderr, flush=True)
-    tables, clean = {}, True
-    for scenario in (SCENARIOS[name] for name in options.scenario or SCENARIOS):
-        say(f"{scenario.title}: {plan.rounds} rounds of {plan.seconds} s")
-        results = play(scenario, contenders, plan, say)
-        tables[scenario] = table(results)
-        clean = clean and not any(map(failed, results.values()))
-        print(f"\n{tables[scenario]}\n", flush=True)
+    bench = Bench(plan=plan, contenders=contenders, say=partial(print, file=sys.stderr, flush=True))
+    versions = {contender.name: contender.version() for contender in contenders}
+    reports = measure(bench, options.scenario or list(EXPERIMENTS))
     if options.write:
-        versions = {contender.name: contender.version() for contender in contenders}
-        FILE.write_text(page(tables, versions, plan, datetime.now(UTC).date()), "utf-8")
-    return clean
+        write_page(reports, versions, plan, datetime.now(UTC).date())
+    return all(report.clean for report in reports)
 
 
 def main() -> int:
@@ -71,7 +80,7 @@ def main() -> int:
     signal.signal(signal.SIGINT, stop_once)
     signal.signal(signal.SIGTERM, stop_once)
     try:
-        return 0 if compare(options) else 1
+        return 0 if benchmark(options) else 1
     except BenchmarkError as error:
         print(error, file=sys.stderr)
         return 1

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import http.client
 import os
+import resource
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-
-from benchmarks.scenario import Scenario
 
 START_LIMIT_S = 20.0
 STOP_LIMIT_S = 10.0
 POLL_S = 0.05
 
+ROOT = Path(__file__).parent.parent
+
 Process = subprocess.Popen[bytes]
+Probe = Callable[[], bool]
 
 
 class BenchmarkError(Exception):
@@ -36,8 +37,24 @@ def program(name: str) -> str:
     return found
 
 
-def pinned(core: int, command: Sequence[str]) -> list[str]:
-    return [program("taskset"), "-c", str(core), *command]
+def two_cores() -> tuple[str, str]:
+    """Return the first two cores that this process may use, as `taskset` wants them."""
+    usable = sorted(os.sched_getaffinity(0))
+    if len(usable) < 2:
+        raise BenchmarkError("benchmarks: expected two cores, one for the contender and one for the load; got one")
+    return str(usable[0]), str(usable[1])
+
+
+def raise_file_limit() -> int:
+    """Allow as many open files as the machine lets us, for us and for what we start, and return how many."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    return most
+
+
+def pinned(cores: str, command: Sequence[str]) -> list[str]:
+    """Have a command run on the given cores only, such as `0` or `0,1`."""
+    return [program("taskset"), "-c", cores, *command]
 
 
 def free_port() -> int:
@@ -48,14 +65,14 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(name: str, command: Sequence[str], *, core: int, folder: Path) -> Iterator[Process]:
-    """Run a server pinned to a core until the block ends; its output goes to a log in the folder.
+def running(name: str, command: Sequence[str], *, cores: str, folder: Path) -> Iterator[Process]:
+    """Run a server pinned to its cores until the block ends; its output goes to a log in the folder.
 
     It gets a session of its own, so that Ctrl-C reaches only us and the servers are stopped in order.
     """
     with (folder / f"{name}.log").open("wb") as log:
         process = subprocess.Popen(
-            pinned(core, command),
+            pinned(cores, command),
             cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -78,28 +95,15 @@ def stop(process: Process) -> None:
     process.wait()
 
 
-def wait_until_ready(name: str, process: Process, *, port: int, scenario: Scenario, folder: Path) -> None:
-    """Return when the port answers the scenario's request rightly; raise when it ends or takes too long."""
+def wait_until_ready(name: str, process: Process, probe: Probe, folder: Path) -> None:
+    """Return when the probe succeeds; raise when the process ends or takes too long."""
     deadline = time.monotonic() + START_LIMIT_S
-    while not answers(port, scenario):
+    while not probe():
         with suppress(subprocess.TimeoutExpired):
             code = process.wait(POLL_S)
             raise BenchmarkError(f"{name}: ended with code {code} while starting\n{tail(name, folder)}")
         if time.monotonic() > deadline:
-            problem = f"no right answer on port {port} within {START_LIMIT_S:.0f} s"
-            raise BenchmarkError(f"{name}: {problem}\n{tail(name, folder)}")
-
-
-def answers(port: int, scenario: Scenario) -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
-    try:
-        connection.request("GET", scenario.path)
-        response = connection.getresponse()
-        return response.status == 200 and response.read() == scenario.body.encode()
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
+            raise BenchmarkError(f"{name}: no right answer within {START_LIMIT_S:.0f} s\n{tail(name, folder)}")
 
 
 def tail(name: str, folder: Path, lines: int = 15) -> str:
@@ -108,6 +112,36 @@ def tail(name: str, folder: Path, lines: int = 15) -> str:
 
 
 def cpu_seconds(process: Process) -> float:
-    """CPU time of the process so far, user and system, all threads (proc_pid_stat(5), fields 14 and 15)."""
-    fields = Path(f"/proc/{process.pid}/stat").read_text("ascii", "replace").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    """CPU time of the process and of what descends from it so far, user and system, all threads."""
+    return sum(sum(cpu_ticks(pid)) for pid in family(process)) / os.sysconf("SC_CLK_TCK")
+
+
+def family(process: Process) -> list[int]:
+    """The process and all that descend from it and still run (proc_pid_stat(5), field 4)."""
+    parents = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError, IndexError):
+            parents[int(folder.name)] = int(_stat(int(folder.name))[1])
+    found = [process.pid]
+    for pid in found:
+        found += [child for child, parent in parents.items() if parent == pid]
+    return found
+
+
+def cpu_ticks(pid: int) -> tuple[int, int]:
+    """CPU time of one process so far, user and system, in clock ticks (proc_pid_stat(5), fields 14 and 15)."""
+    try:
+        fields = _stat(pid)
+    except OSError:
+        return 0, 0
+    return int(fields[11]), int(fields[12])
+
+
+def memory_bytes(pid: int) -> int:
+    """What a process holds in RAM."""
+    return int(Path(f"/proc/{pid}/statm").read_text("ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields after the name, of which the first is the third of the file."""
+    return Path(f"/proc/{pid}/stat").read_text("ascii", "replace").rpartition(")")[2].split()

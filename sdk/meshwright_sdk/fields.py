@@ -8,14 +8,10 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator
 
 from meshwright_sdk.headers import Headers, encode_name, encode_value
+from meshwright_sdk.hop_by_hop import ENDING_HERE
 
-CONNECTION_FIELDS = frozenset(
-    {
-        *("connection", "content-length", "expect", "http2-settings", "keep-alive", "proxy-connection"),
-        *("te", "trailer", "transfer-encoding", "upgrade"),
-    }
-)
-"""Names of the fields that belong to one connection or to the framing of one message (RFC 9110, section 7.6.1)."""
+CONNECTION_FIELDS = frozenset(name.decode("ascii") for name in ENDING_HERE | {b"content-length"})
+"""Names of the fields that belong to one connection or to the framing of one message."""
 
 
 def settable_name(name: str) -> str:

@@ -88,11 +88,6 @@ class Duration(_Text, float):
             raise cls._refused(text, ", 36500d at most")
         return super().__new__(cls, round(total, 9))
 
-    @classmethod
-    def from_seconds(cls, seconds: float) -> Self:
-        """Make a duration of a computed number of seconds, 0 or more, to the nanosecond."""
-        return cls(f"{seconds:.9f}s")
-
     def __getnewargs__(self) -> tuple[str]:  # type: ignore[override]
         return (str(self),)
 

@@ -84,16 +84,10 @@ def test_a_duration_prints_in_its_shortest_form(text: str, printed: str) -> None
 
 @given(st.floats(min_value=0, max_value=3e9))
 def test_every_duration_reads_back_as_it_prints(seconds: float) -> None:
-    duration = Duration.from_seconds(seconds)
+    duration = Duration(f"{seconds:.9f}s")
 
     assert Duration(str(duration)) == duration
     assert duration == pytest.approx(seconds, abs=1e-9, rel=1e-15)
-
-
-@pytest.mark.parametrize("wrong", [-1.0, float("nan"), float("inf")])
-def test_no_duration_is_made_of_what_is_no_span(wrong: float) -> None:
-    with pytest.raises(ValueError, match="expected a duration"):
-        Duration.from_seconds(wrong)
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,12 @@ import asyncio
 
 from meshwright.asgi.inbox import Inbox, Watch
 from meshwright.asgi.incoming import http_request
-from meshwright.http1.rules import HOP_BY_HOP, has_no_body
+from meshwright.http1.rules import has_no_body
 from meshwright.http1.server import Handle
 from meshwright_sdk.asgi import Receive, Scope, Send, send_response
 from meshwright_sdk.errors import ClientGoneError, DownstreamError
 from meshwright_sdk.headers import RawHeaders
+from meshwright_sdk.hop_by_hop import HOP_BY_HOP
 from meshwright_sdk.problems import problem
 from meshwright_sdk.response import Response
 

@@ -9,13 +9,14 @@ from typing import Any
 from meshwright.asgi.app_socket import AppSocket, websocket_key
 from meshwright.asgi.lifespan import Lifespan, StartError
 from meshwright.config.problems import Problem, config_error
-from meshwright.http1.rules import HOP_BY_HOP
 from meshwright.plugin_host.frames import describe_failure
 from meshwright.plugin_host.loading import LoadError, import_attribute, importing
+from meshwright.traffic.carrier import Carrier
 from meshwright_sdk.asgi import App, Scope, http_scope
 from meshwright_sdk.asgi_call import AppCall
 from meshwright_sdk.balancing import Endpoint
 from meshwright_sdk.errors import ConfigError, MeshwrightError, PluginError, ResetError
+from meshwright_sdk.hop_by_hop import HOP_BY_HOP
 from meshwright_sdk.request import Request
 from meshwright_sdk.response import Response
 from meshwright_sdk.tasks import Tasks
@@ -29,7 +30,7 @@ CLOSE_WAIT_S = 10.0
 """How long work that goes on after an answer may take when the service is closed."""
 
 
-class AsgiService:
+class AsgiService(Carrier):
     """An ASGI application that answers as a service does, without a socket in between.
 
     Its lifespan is run between `start` and `close`. A client that leaves does not cancel it: it is told by
@@ -69,22 +70,7 @@ class AsgiService:
 
     async def call(self, request: Request) -> Response:
         """Have the application answer; raises PluginError for what it raises, UpstreamTimeoutError when it is late."""
-        self.requests += 1
-        self.in_flight += 1
-        try:
-            response = await self._respond(request)
-        except BaseException:
-            self.in_flight -= 1
-            raise
-        response.on_close(self._done)
-        if request.answers is None:
-            request.answers = [response]
-        else:
-            request.answers.append(response)
-        return response
-
-    def _done(self, error: BaseException | None) -> None:
-        self.in_flight -= 1
+        return await self.carry(request, self._respond(request))
 
     async def _respond(self, request: Request) -> Response:
         scope = http_scope(request)

@@ -10,11 +10,11 @@ from wsproto.connection import ConnectionType
 from meshwright.asgi.framing import ABNORMAL, MAX_MESSAGE_BYTES, NO_STATUS, Close, Framing, accept_key
 from meshwright.asgi.inbox import Inbox, Watch
 from meshwright.asgi.incoming import websocket_request
-from meshwright.http1.rules import HOP_BY_HOP
 from meshwright.http1.server import Handle
 from meshwright_sdk.asgi import Message, Receive, Scope, Send, send_response
 from meshwright_sdk.errors import ClientGoneError, DownstreamError, ProtocolError, UpstreamError
 from meshwright_sdk.headers import RawHeaders
+from meshwright_sdk.hop_by_hop import HOP_BY_HOP
 from meshwright_sdk.problems import problem
 from meshwright_sdk.request import Request
 from meshwright_sdk.response import Response, Tunnel

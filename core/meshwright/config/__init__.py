@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from meshwright.config.bind import Bind
 from meshwright.config.document import Document, read_document
-from meshwright.config.loader import LoadedConfig, load, located, plugin_entries, problems_beside_plugins, validate
+from meshwright.config.loader import LoadedConfig, located, plugin_entries, problems_beside_plugins, validate
 from meshwright.config.model import GatewayConfig
-from meshwright.config.plugin_use import KINDS, Kind, OptionsOf, PluginUse, UnknownPluginError, options_from
+from meshwright.config.plugin_use import KINDS, Kind, PluginUse, UnknownPluginError
 from meshwright.config.problems import KeyPath, Problem, config_error, format_path
 
 __all__ = [
@@ -17,15 +17,12 @@ __all__ = [
     "KeyPath",
     "Kind",
     "LoadedConfig",
-    "OptionsOf",
     "PluginUse",
     "Problem",
     "UnknownPluginError",
     "config_error",
     "format_path",
-    "load",
     "located",
-    "options_from",
     "plugin_entries",
     "problems_beside_plugins",
     "read_document",

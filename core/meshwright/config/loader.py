@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from meshwright.config.checks import cross_problems
-from meshwright.config.document import Document, read_document
+from meshwright.config.document import Document
 from meshwright.config.fields import misread
 from meshwright.config.model import GatewayConfig
 from meshwright.config.plugin_use import OptionsOf
@@ -80,18 +80,6 @@ def located(document: Document, problem: Problem, config: GatewayConfig | None =
         got=hide(problem.got, hidden),
         hint=hide(problem.hint, hidden),
     )
-
-
-def load(
-    text: str,
-    file: str | Path,
-    *,
-    environ: Mapping[str, str],
-    options_of: OptionsOf,
-    folder: Path | None = None,
-) -> LoadedConfig:
-    """Read and check a configuration; see `read_document` and `validate`, between which plugins can be found."""
-    return validate(read_document(text, file, environ=environ, folder=folder), options_of)
 
 
 def plugin_entries(document: Document) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Literal
 
 from annotated_types import Gt
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -20,6 +20,7 @@ from meshwright.config.texts import (
     PathPattern,
     Token,
 )
+from meshwright.config.way_texts import ServiceHost, TrustedProxy, ViaName
 from meshwright_sdk import Duration, FieldMatch, InstanceOrUrl, Match, OneOrMany, Regex, Secret, TextFor, Weight
 
 PositiveDuration = Annotated[Duration, Gt(Duration("0s"))]
@@ -39,12 +40,32 @@ class TlsConfig(_Config):
     key: str = Field(description="File with the private key, in PEM.")
 
 
+class PathConfig(_Config):
+    """How paths are written in their one normal form, which router, filters and services see."""
+
+    merge_slashes: bool = Field(True, description="Whether several slashes are one: //admin is /admin.")
+    encoded_slash: Literal["keep", "refuse", "decode"] = Field(
+        "keep", description="What becomes of %2F: kept as it is, refused with 400, or a slash."
+    )
+    backslash: Literal["keep", "refuse", "slash"] = Field(
+        "keep", description="What becomes of a backslash and of %5C: sent on as %5C, refused with 400, or a slash."
+    )
+
+
 class ListenerConfig(_Config):
     """An address that takes requests."""
 
     name: Name = Field(description="What the listener is called in logs and metrics.")
     bind: Bind = Field(description="host:port, [IPv6]:port or unix:/path; port 0 takes a free one.")
     tls: TlsConfig | None = Field(None, description="Certificate and key; the listener speaks plain HTTP without.")
+    trusted_proxies: Annotated[tuple[TrustedProxy, ...], OneOrMany("an address")] = Field(
+        (), description="Addresses and networks whose word on where requests come from is believed; unix: any socket's."
+    )
+    forwarded: Literal["x-forwarded", "forwarded", "both", "off"] = Field(
+        "x-forwarded", description="What tells services where a request comes from: X-Forwarded-*, Forwarded, or none."
+    )
+    via: ViaName = Field("off", description="Name of this gateway in Via, of requests and responses; off: no Via.")
+    path: PathConfig = Field(PathConfig(), description="How paths are normalised.")
 
 
 class AdminConfig(_Config):
@@ -151,6 +172,9 @@ class ServiceConfig(_Config):
         Duration("60s"), description="How long the first byte of a response may take, from the request's end."
     )
     idle_timeout: PositiveDuration = Field(Duration("60s"), description="How long a body may pause.")
+    host: ServiceHost = Field(
+        "keep", description="Host that is sent. keep: the client's; endpoint: that of the endpoint's URL; else the one given here."
+    )
     pool: PoolConfig = Field(PoolConfig(), description="Bounds of the connections.")
 
 

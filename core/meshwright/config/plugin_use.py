@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias, get_args
 
@@ -55,18 +54,6 @@ class PluginUse:
 
     name: str
     options: BaseModel = field(default_factory=UncheckedOptions)
-
-
-def options_from(options: Mapping[Kind, Mapping[str, type[BaseModel] | None]]) -> OptionsOf:
-    """Return the answers that a table of options models by kind and name gives."""
-
-    def options_of(kind: Kind, name: str) -> type[BaseModel] | None:
-        known = options.get(kind, {})
-        if name not in known:
-            raise UnknownPluginError(kind, name, tuple(known))
-        return known[name]
-
-    return options_of
 
 
 @dataclass(frozen=True, slots=True)

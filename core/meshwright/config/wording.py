@@ -125,6 +125,11 @@ _WORDS = {
     "complex_type": "a complex number",
     "complex_str_parsing": "a complex number",
 }
+_CHOICES = ("literal_error", "enum")
+
+WORDED = frozenset((*_WORDS, *_CHOICES))
+"""The kinds of error that have words here."""
+
 _OF_NUMBERS = ("int_", "float_", "greater_than", "less_than", "finite_number")
 
 
@@ -135,7 +140,7 @@ def expected(error: ErrorDetails, allowed: Sequence[Allowed]) -> str:
         number = describe_number(allowed)
         if number is not None:
             return number
-    if kind in ("literal_error", "enum"):
+    if kind in _CHOICES:
         return _one_of(str(context.get("expected", "")))
     if kind in ("too_short", "string_too_short") and context.get("min_length") == 1:
         return "a text that is not empty" if kind == "string_too_short" else "at least one entry"
@@ -155,12 +160,7 @@ def author_sentence(error: ErrorDetails) -> tuple[str, str, str]:
 
 def is_in_authors_words(error: ErrorDetails) -> bool:
     """Return whether the text of the error was written by whoever wrote the validator, and may hold the value."""
-    return error["type"] not in _WORDS and error["type"] not in ("literal_error", "enum")
-
-
-def known_errors() -> frozenset[str]:
-    """Return the kinds of error that have words here."""
-    return frozenset((*_WORDS, "literal_error", "enum"))
+    return error["type"] not in WORDED
 
 
 def _one_of(values: str) -> str:

@@ -228,10 +228,7 @@ class UpstreamConnection(asyncio.Protocol):
         if (len(data) if end < 0 else end) > MAX_HEAD_BYTES:
             raise ProtocolError(f"upstream: expected a head of at most {MAX_HEAD_BYTES} bytes")
         if end < 0:
-            refuse_misplaced(data)
-            line, ended, _ = data.partition(b"\r\n")
-            if ended:
-                read_status_line(line)
+            _refuse_begun(data)
             self._begun = data
             return
         self._begun = b""
@@ -467,6 +464,14 @@ class UpstreamConnection(asyncio.Protocol):
         response = Response(101, Headers.from_raw(head.fields))
         response.tunnel = self._tunnel
         waiter.set_result(response)
+
+
+def _refuse_begun(data: bytes) -> None:
+    """Raise GrammarError for what is not the beginning of a response."""
+    refuse_misplaced(data)
+    line, ended, _ = data.partition(b"\r\n")
+    if ended:
+        read_status_line(line)
 
 
 def _target(target: str) -> bytes:

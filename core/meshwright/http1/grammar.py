@@ -14,7 +14,8 @@ from meshwright_sdk.tokens import TOKEN_BYTES
 
 HEAD_END = b"\r\n\r\n"
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
-_TARGET = re.compile(rb"[!-~\x80-\xff]+")
+_METHOD = re.compile(rb"[A-Z]+(?:[-_][A-Z]+)*")
+_TARGET = re.compile(rb"[!-~]+")
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: [\t -~\x80-\xff]*)?")
 _VERSION = re.compile(rb"HTTP/([0-9]\.[0-9])")
 _BLANK_LINES = re.compile(rb"(?:\r\n)*+")
@@ -47,13 +48,14 @@ def read_request_line(line: bytes) -> tuple[str, bytes, str]:
     if version not in _VERSIONS:
         raise _bad_version(version)
     if _TARGET.fullmatch(target) is None:
-        raise GrammarError(f"target: expected one without control characters; got {target[:80]!r}")
+        raise GrammarError(f"target: expected printable ASCII; got {target[:80]!r}")
     return _METHODS.get(method) or _read_method(method), target, _VERSIONS[version]
 
 
 def _read_method(method: bytes) -> str:
-    if TOKEN_BYTES.fullmatch(method) is None:
-        raise GrammarError(f"method: expected a token (RFC 9110, section 9.1); got {method[:40]!r}")
+    """Return a method that is not one of the usual: other tokens than capitals are not taken by every server."""
+    if _METHOD.fullmatch(method) is None:
+        raise GrammarError(f"method: expected a word in capitals (RFC 9110, section 9.1); got {method[:40]!r}")
     return method.decode("ascii")
 
 

@@ -2,89 +2,116 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from urllib.parse import urlsplit
+import re
 
-from meshwright.http1.rules import Head, host_name
-from meshwright.http1.target import BadTargetError, normalise_path, split_target
+from meshwright.http1.forwarding import DEFAULT_FORWARDING, Forwarding
+from meshwright.http1.hops import normal_address
+from meshwright.http1.rules import FORWARDED, Head, host_name
+from meshwright.http1.target import REMEMBERED_BYTES, BadTargetError, normaliser, split_target
 from meshwright_sdk.body import Body
 from meshwright_sdk.errors import DownstreamError
 from meshwright_sdk.headers import Headers, RawHeaders
 from meshwright_sdk.request import Address, Request
 
 _REFUSED_METHODS = frozenset(("CONNECT", "TRACE"))
-_FORWARDED = frozenset(
-    (
-        b"forwarded",
-        b"x-forwarded-by",
-        b"x-forwarded-for",
-        b"x-forwarded-host",
-        b"x-forwarded-port",
-        b"x-forwarded-prefix",
-        b"x-forwarded-proto",
-        b"x-forwarded-scheme",
-        b"x-forwarded-server",
-        b"x-forwarded-ssl",
-    )
-)
-"""What a client says about the way it came is not believed, and upstreams must not read it as ours."""
+_ALLOWED_METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+_ABSOLUTE = re.compile(rb"(https?)://([^/?#]+)(/[^?#]*)?(?:\?([^#]*))?", re.IGNORECASE)
 
 
-@dataclass(slots=True)
 class Peer:
-    """What every request of one connection has in common."""
+    """What every request of one connection has in common.
 
-    address: Address
-    scheme: str
-    authority: bytes
-    forwarded: RawHeaders
+    `host` is the Host of the last request, `name` the name in it, and `fields` what services are told of the way of
+    requests to it: a client's next request is nearly always for the same.
+    """
+
+    __slots__ = ("address", "authority", "fields", "forwarding", "host", "name", "paths", "scheme", "trusted", "via")
+
+    def __init__(self, address: Address, scheme: str, authority: bytes, forwarding: Forwarding) -> None:
+        self.address = address
+        self.scheme = scheme
+        self.authority = authority
+        self.forwarding = forwarding
+        self.trusted = forwarding.trusted.trusts(address.host)
+        self.paths = normaliser(forwarding.path)
+        self.via = forwarding.via
+        self.host: bytes | None = None
+        self.name = ""
+        self.fields: RawHeaders = []
+
+    def learn(self, host: bytes) -> None:
+        """Take note of a Host that is not the last one; raises DownstreamError for what is none."""
+        self.name = host_name(host)
+        self.fields = self.forwarding.direct(self.address, self.scheme, host)
+        self.host = host
 
 
-def peer_of(peername: object, sockname: object, *, tls: bool) -> Peer:
-    """Return what a connection's two addresses say about its requests."""
-    address = Address(peername[0], peername[1]) if isinstance(peername, tuple) else Address("", 0)
-    scheme = "https" if tls else "http"
-    return Peer(
-        address,
-        scheme,
-        _authority(sockname),
-        [
-            (b"x-forwarded-for", address.host.encode("ascii", "replace") or b"unix"),
-            (b"x-forwarded-proto", scheme.encode("ascii")),
-        ],
-    )
+def peer_of(peername: object, sockname: object, *, tls: bool, forwarding: Forwarding = DEFAULT_FORWARDING) -> Peer:
+    """Return what a connection's two addresses say about its requests, by the settings of its listener."""
+    return Peer(_address(peername), "https" if tls else "http", _authority(sockname), forwarding)
+
+
+def _address(peername: object) -> Address:
+    if not isinstance(peername, tuple):
+        return Address("", 0)
+    host, port = peername[:2]
+    return Address(_normal(host), port)
+
+
+def _normal(host: str) -> str:
+    """Return an address without what a socket for IPv6 may add: a prefix to IPv4, a zone; a name stays as it is."""
+    try:
+        return normal_address(host) if ":" in host else host
+    except ValueError:
+        return host
 
 
 def _authority(sockname: object) -> bytes:
     if not isinstance(sockname, tuple):
         return b"localhost"
     host, port = sockname[:2]
+    host = _normal(host)
     return f"[{host}]:{port}".encode("ascii") if ":" in host else f"{host}:{port}".encode("ascii")
 
 
 def request_of(method: str, target: bytes, version: str, head: Head, peer: Peer) -> Request:
     """Return the request of a head; its body is empty until there is one. Raises DownstreamError."""
     if method in _REFUSED_METHODS:
-        raise DownstreamError(f"method: {method} is not served here", status=405, code="method_refused")
+        raise _refused(method)
+    secure = False
     if target[:1] != b"/" and target != b"*":
-        target = _origin_form(target, version, head)
-    path, query = _path_and_query(method, target)
+        target, secure = _origin_form(target, version, head)
     host = head.host
     if host is None:
         host = _implied_host(version, head, peer)
-    fields = [field for field in head.fields if field[0] not in _FORWARDED]
-    fields += peer.forwarded
-    fields.append((b"x-forwarded-host", host))
+    if host != peer.host:
+        peer.learn(host)
+    if b"?" in target or b"#" in target or target == b"*":
+        path, query = _path_and_query(method, target, peer)
+    else:
+        path = peer.paths.known(target) if len(target) <= REMEMBERED_BYTES else peer.paths.unknown(target)
+        query = ""
+    fields = head.fields
+    client, scheme, own = peer.address, peer.scheme, peer.fields
+    if head.tells_way:
+        if peer.trusted:
+            client, scheme, own = peer.forwarding.way_of(fields, client, scheme, host)
+        fields = [field for field in fields if field[0] not in FORWARDED]
+    fields += own
+    if peer.via:
+        fields.append((b"via", b"%b %b" % (version.encode("ascii"), peer.via)))
+    if secure and scheme != "https":
+        raise _misdirected()
     return Request(
         method,
         path,
         query,
         Headers.from_raw(fields),
         NO_BODY,
-        host=host_name(host),
-        scheme=peer.scheme,
+        host=peer.name,
+        scheme=scheme,
         http_version=version,
-        client=peer.address,
+        client=client,
         upgrade=_upgrade(version, head) if head.upgrade else "",
     )
 
@@ -93,30 +120,42 @@ NO_BODY = Body()
 """The body of every request that has none; nobody changes a body that is complete."""
 
 
-def _path_and_query(method: str, target: bytes) -> tuple[str, str]:
+def _refused(method: str) -> DownstreamError:
+    error = DownstreamError(f"method: {method} is not served here", status=405, code="method_refused")
+    error.headers["allow"] = _ALLOWED_METHODS
+    return error
+
+
+def _misdirected() -> DownstreamError:
+    text = "target: expected an https URL over TLS only (RFC 9110, section 7.4)"
+    return DownstreamError(text, status=421, code="misdirected")
+
+
+def _path_and_query(method: str, target: bytes, peer: Peer) -> tuple[str, str]:
     if target == b"*":
         if method != "OPTIONS":
             raise BadTargetError("target: expected a path; got *, which is for OPTIONS")
         return "*", ""
-    if b"?" not in target and b"#" not in target:
-        return normalise_path(target), ""
     path, query = split_target(target)
-    return normalise_path(path), query.decode("ascii")
+    return peer.paths(path), query.decode("ascii")
 
 
-def _origin_form(target: bytes, version: str, head: Head) -> bytes:
-    """Return the origin form of an absolute-form target; its authority replaces Host (RFC 9112, section 3.2.2)."""
-    try:
-        parts = urlsplit(target)
-    except ValueError:
-        parts = urlsplit(b"")
-    if parts.scheme not in (b"http", b"https") or not parts.netloc or b"@" in parts.netloc or b"#" in target:
+def _origin_form(target: bytes, version: str, head: Head) -> tuple[bytes, bool]:
+    """Return the origin form of an absolute-form target, and whether it is one of https (RFC 9112, section 3.2.2).
+
+    Its authority replaces Host, which must be there and well-formed all the same.
+    """
+    match = _ABSOLUTE.fullmatch(target)
+    if match is None:
         raise BadTargetError(f"target: expected a path or an http URL; got {target[:80]!r}")
-    if head.host is None and version != "1.0":
+    scheme, authority, path, query = match.groups()
+    if head.host is not None:
+        host_name(head.host)
+    elif version != "1.0":
         raise _no_host()
-    head.host = parts.netloc
-    head.fields = [(b"host", parts.netloc), *(field for field in head.fields if field[0] != b"host")]
-    return (parts.path or b"/") + (b"?" + parts.query if parts.query else b"")
+    head.host = authority
+    head.fields = [(b"host", authority), *(field for field in head.fields if field[0] != b"host")]
+    return (path or b"/") + (b"?" + query if query else b""), len(scheme) == len(b"https")
 
 
 def _implied_host(version: str, head: Head, peer: Peer) -> bytes:

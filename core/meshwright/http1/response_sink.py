@@ -26,12 +26,18 @@ class Output(Protocol):
         """The response broke off."""
 
 
-def response_head(exchange: Exchange, response: Response, *, no_body: bool) -> bytes:
-    """Return the head of a response, framed by its body; the fields' own framing is never written."""
+def response_head(exchange: Exchange, response: Response, *, no_body: bool, via: bytes = b"") -> bytes:
+    """Return the head of a response, framed by its body; the fields' own framing is never written.
+
+    `via` is this gateway's name in Via, for responses that it passes on.
+    """
     version = exchange.request.http_version
     head = STATUS_LINES[response.status] + write_fields(response.headers.raw)
-    if response.endpoint is None and response.headers.get_bytes(b"date") is None:
-        head += _date_line(int(time()))
+    if response.endpoint is None:
+        if response.headers.get_bytes(b"date") is None:
+            head += _date_line(int(time()))
+    elif via:
+        head += b"via: 1.1 %b\r\n" % via
     length = response.body.length
     if no_body:
         declared = response.headers.get_bytes(b"content-length")

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Sequence
 from functools import lru_cache
 from http import HTTPStatus
+from ipaddress import IPv6Address
+from itertools import product
 
 from meshwright_sdk.errors import DownstreamError, MeshwrightError
 from meshwright_sdk.headers import RawHeaders
-
-logger = logging.getLogger("meshwright.http1")
 
 HOP_BY_HOP = frozenset(
     (b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade")
@@ -21,11 +20,23 @@ HOP_BY_HOP = frozenset(
 FRAMING = frozenset((b"connection", b"content-length", b"transfer-encoding"))
 """Fields that whoever writes a message sets anew from its body, whatever a filter put there."""
 
+_WAY = (
+    *("forwarded", "x-forwarded-by", "x-forwarded-for", "x-forwarded-host", "x-forwarded-port", "x-forwarded-prefix"),
+    *("x-forwarded-proto", "x-forwarded-scheme", "x-forwarded-server", "x-forwarded-ssl", "x-real-ip"),
+)
+FORWARDED = frozenset(
+    "".join(signs).encode("ascii")
+    for name in _WAY
+    for signs in product(*(("-", "_") if letter == "-" else letter for letter in name))
+)
+"""Fields that tell the way a request came: believed only from trusted proxies, and upstreams must not read a client's
+as ours. Services behind CGI and WSGI cannot tell a hyphen from an underscore in a name."""
+
 _NOT_TO_BE_NAMED = frozenset((b"host", b"content-length", b"content-type", b"authorization", b"cookie"))
 ENDING_HERE = HOP_BY_HOP | {b"expect", b"http2-settings"}
 _KNOWN_OPTIONS = frozenset((b"close",))
 _DIGITS = re.compile(rb"[0-9]{1,18}")
-_HOST = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()+,;=%-]*)(?::([0-9]{0,5}))?")
+_HOST = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.?)(?::([0-9]{0,5}))?")
 
 MAX_HOST_BYTES = 261
 """A name of 255 bytes and a port (RFC 1035, section 2.3.4)."""
@@ -38,7 +49,8 @@ class Head:
     """What the fields of one message say about its framing and its connection.
 
     `fields` are those that go on; `length` is the Content-Length or None; `options` are the lower-case words of
-    `Connection`. Defaults stand on the class: one is made for each message, and most set only `fields`.
+    `Connection`; `tells_way`: one of `FORWARDED` came. Defaults stand on the class: one is made for each message,
+    and most set only `fields`.
     """
 
     fields: RawHeaders
@@ -49,6 +61,7 @@ class Head:
     host: bytes | None = None
     expects_continue: bool = False
     ends_here: bool = False
+    tells_way: bool = False
 
     @property
     def has_body(self) -> bool:
@@ -86,12 +99,8 @@ def _read_length(head: Head, value: bytes, error: type[MeshwrightError]) -> None
 
 def _read_coding(head: Head, value: bytes, error: type[MeshwrightError]) -> None:
     if head.chunked or value.strip(b" \t").lower() != b"chunked":
-        raise error(f"transfer-encoding: expected chunked alone; got {value[:40]!r} or several", status=_coding(error))
+        raise error(f"transfer-encoding: expected chunked alone; got {value[:40]!r} or several")
     head.chunked = head.ends_here = True
-
-
-def _coding(error: type[MeshwrightError]) -> int:
-    return 501 if issubclass(error, DownstreamError) else error.status
 
 
 def _read_connection(head: Head, value: bytes, error: type[MeshwrightError]) -> None:
@@ -132,8 +141,13 @@ def _drop(head: Head, value: bytes, error: type[MeshwrightError]) -> None:
     head.ends_here = True
 
 
+def _read_way(head: Head, value: bytes, error: type[MeshwrightError]) -> None:
+    head.tells_way = True
+
+
 _READERS = {
     **dict.fromkeys(ENDING_HERE, _drop),
+    **dict.fromkeys(FORWARDED, _read_way),
     b"content-length": _read_length,
     b"transfer-encoding": _read_coding,
     b"connection": _read_connection,
@@ -145,14 +159,25 @@ _READERS = {
 
 @lru_cache(maxsize=4096)
 def host_name(value: bytes) -> str:
-    """Return the lower-case name of a Host field's value; raises DownstreamError (RFC 9110, section 7.2).
+    """Return the lower-case name of a Host field's value; raises DownstreamError (RFC 9110, sections 4.2.1 and 7.2).
 
-    It comes without port, and without the last dot that a name may have in the DNS. `*` is no name but a pattern.
+    It comes without port, and without the last dot that a name may have in the DNS. Names are of letters, digits,
+    hyphens and underscores: what else a URL could have there is in no real name, and could be read in two ways.
     """
     match = _HOST.fullmatch(value) if len(value) <= MAX_HOST_BYTES else None
-    if match is None or (match.group(2) and int(match.group(2)) > 65535):
-        raise DownstreamError(f"host: expected a name and maybe a port; got {value[:80]!r}")
-    return match.group(1).decode("ascii").lower().removesuffix(".")
+    if match is None or (match.group(2) and not 0 < int(match.group(2)) <= 65535):
+        raise _bad_host(value)
+    name = match.group(1).decode("ascii").lower()
+    if name[0] == "[":
+        try:
+            IPv6Address(name[1:-1])
+        except ValueError:
+            raise _bad_host(value) from None
+    return name.removesuffix(".")
+
+
+def _bad_host(value: bytes) -> DownstreamError:
+    return DownstreamError(f"host: expected a name and maybe a port; got {value[:80]!r}")
 
 
 def _status_line(status: int) -> bytes:

@@ -21,10 +21,10 @@ from meshwright.http1.grammar import (
     read_request_line,
     refuse_misplaced,
 )
-from meshwright.http1.limits import DEFAULT_LIMITS, ServerLimits
 from meshwright.http1.request_head import Peer, keeps_alive, peer_of, request_of
 from meshwright.http1.response_sink import ResponseSink, response_head
 from meshwright.http1.rules import STATUS_LINES, has_no_body, read_head, write_fields
+from meshwright.http1.settings import DEFAULT_SETTINGS, ServerSettings
 from meshwright.http1.stream import BodyStream
 from meshwright.http1.tunnel import carry
 from meshwright_sdk.errors import BodyTooLargeError, ClientGoneError, DownstreamError, MeshwrightError, PluginError
@@ -66,6 +66,7 @@ class HttpServerProtocol(asyncio.Protocol):
         "_counts",
         "_current",
         "_dropped_bytes",
+        "_forwarding",
         "_half_closed",
         "_handle",
         "_limits",
@@ -93,12 +94,12 @@ class HttpServerProtocol(asyncio.Protocol):
         server_state: ServerState,
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
-        *,
-        limits: ServerLimits = DEFAULT_LIMITS,
+        settings: ServerSettings = DEFAULT_SETTINGS,
     ) -> None:
         self._handle = handle
         self._counts = counts
-        self._limits = limits
+        self._forwarding = settings.forwarding
+        self._limits = settings.limits
         self._state = server_state
         self._loop = _loop or asyncio.get_running_loop()
         self._transport: asyncio.Transport = cast("asyncio.Transport", None)
@@ -131,6 +132,7 @@ class HttpServerProtocol(asyncio.Protocol):
             transport.get_extra_info("peername"),
             transport.get_extra_info("sockname"),
             tls=transport.get_extra_info("sslcontext") is not None,
+            forwarding=self._forwarding,
         )
         self.deadline = self._loop.time() + self._limits.header_timeout_s
 
@@ -140,8 +142,10 @@ class HttpServerProtocol(asyncio.Protocol):
             self._drop(len(data))
             return
         exchange = self._current
-        if exchange is None:
+        if exchange is None and self._writable is None:
             self._read_head(data)
+        elif exchange is None:
+            self._keep_for_later(data)
         elif not exchange.complete:
             self._read_content(exchange, data)
         elif self._tunnel_input is not None:
@@ -336,7 +340,7 @@ class HttpServerProtocol(asyncio.Protocol):
         if not exchange.complete or (body.length is None and exchange.request.http_version != "1.1"):
             exchange.keep_alive = False
         no_body = has_no_body(exchange.request.method, response.status)
-        head = response_head(exchange, response, no_body=no_body)
+        head = response_head(exchange, response, no_body=no_body, via=self._peer.via)
         if no_body or (body.data is not None and response.complete):
             exchange.answered = True
             self.write(head if no_body or not body.data else head + body.data)

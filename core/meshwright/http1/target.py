@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import cache, lru_cache, partial
+from typing import Literal
 
 from meshwright_sdk.errors import DownstreamError
 
@@ -11,6 +13,15 @@ _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01
 _ALLOWED = _UNRESERVED | frozenset(b"!$&'()*+,;=:@/")
 _QUERY_ALLOWED = re.compile(rb"[!-~]*")
 _ENCODED = re.compile(rb"%([0-9A-Fa-f]{2})|%")
+_SLASHES = re.compile(r"//+")
+_HIDDEN_DOTS = re.compile(r"(?:/|%2F|%5C)\.\.?(?=/|%2F|%5C|;|%3B|$)")
+"""A dot segment for whoever decodes slashes, takes backslashes for them, or cuts parameters off a segment."""
+
+_SLASH = "%2F"
+_BACKSLASH = "%5C"
+
+REMEMBERED_BYTES = 256
+"""Longer paths are normalised each time: what is remembered of strangers must not add up."""
 
 
 class BadTargetError(DownstreamError):
@@ -19,29 +30,74 @@ class BadTargetError(DownstreamError):
     code = "bad_target"
 
 
-_REMEMBERED_BYTES = 256
-"""Longer paths are normalised each time: what is remembered of strangers must not add up."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathRules:
+    """What a listener does to paths beyond what always happens.
+
+    Defaults are the safe ones: two slashes are one, as many services read them; an encoded slash and a backslash
+    (`%2F`, `%5C`) are no separators and go on as they are, encoded.
+    """
+
+    merge_slashes: bool = True
+    encoded_slash: Literal["keep", "refuse", "decode"] = "keep"
+    backslash: Literal["keep", "refuse", "slash"] = "keep"
 
 
-def normalise_path(raw: bytes) -> str:
+DEFAULT_RULES = PathRules()
+
+
+class Normaliser:
+    """`normalise_path` by one set of rules. `known` remembers what it made of short paths, which come again."""
+
+    __slots__ = ("known", "unknown")
+
+    def __init__(self, rules: PathRules) -> None:
+        self.unknown = partial(_normalise, rules)
+        self.known = lru_cache(maxsize=4096)(self.unknown)
+
+    def __call__(self, raw: bytes) -> str:
+        return self.known(raw) if len(raw) <= REMEMBERED_BYTES else self.unknown(raw)
+
+
+@cache  # a dozen sets of rules are possible
+def normaliser(rules: PathRules) -> Normaliser:
+    """Return the one normaliser of these rules; listeners with the same rules share what it remembers."""
+    return Normaliser(rules)
+
+
+def normalise_path(raw: bytes, rules: PathRules = DEFAULT_RULES) -> str:
     """Return the path of an origin-form target, percent-encoded, in its one normal form (RFC 3986, section 6.2.2).
 
-    Unreserved characters are decoded, other escapes keep capital digits (so `%2F` stays apart from `/`), bytes
-    that need it are encoded, dot segments are resolved. Raises BadTargetError for a broken escape, a NUL, and
-    for a path that does not start with a slash or would leave the root.
+    Unreserved characters are decoded, other escapes get capital digits, bytes that need it are encoded, slashes are
+    treated by `rules`, dot segments are resolved. Raises BadTargetError for what `rules` refuse, a broken escape, a
+    NUL, a dot segment behind an encoded slash, a backslash or before a semicolon, and for a path that does not start
+    with a slash or would leave the root.
     """
-    return known_path(raw) if len(raw) <= _REMEMBERED_BYTES else _normalise(raw)
+    return normaliser(rules)(raw)
 
 
-def _normalise(raw: bytes) -> str:
+def _normalise(rules: PathRules, raw: bytes) -> str:
     if not raw.startswith(b"/") or b"\0" in raw:
         raise BadTargetError(f"path: expected it to start with a slash and to hold no NUL; got {raw[:40]!r}")
     path = _quote(_ENCODED.sub(_escape, raw))
-    return _resolve_dots(path) if "/." in path else path
+    if _SLASH in path:
+        path = _separated(path, _SLASH, rules.encoded_slash)
+    if _BACKSLASH in path:
+        path = _separated(path, _BACKSLASH, rules.backslash)
+    if rules.merge_slashes and "//" in path:
+        path = _SLASHES.sub("/", path)
+    if "/." in path:
+        path = _resolve_dots(path)
+    if "." in path and _HIDDEN_DOTS.search(path) is not None:
+        raise BadTargetError(f"path: expected no dot segment that only some servers see; got {raw[:80]!r}")
+    return path
 
 
-known_path = lru_cache(maxsize=4096)(_normalise)
-"""`normalise_path` for short paths, which come again."""
+def _separated(path: str, escape: str, rule: str) -> str:
+    """Treat by `rule` an escape that some take for a slash."""
+    if rule == "refuse":
+        raise BadTargetError(f"path: expected none with {escape} (refused by the listener's `path`); got {path[:80]!r}")
+    return path if rule == "keep" else path.replace(escape, "/")
 
 
 def split_target(raw: bytes) -> tuple[bytes, bytes]:

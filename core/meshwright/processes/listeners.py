@@ -18,6 +18,7 @@ import uvicorn
 
 from meshwright.config.problems import Problem, config_error
 from meshwright.http1.counts import ListenerCounts
+from meshwright.http1.forwarding import Forwarding
 from meshwright.http1.server import Handle, HttpServerProtocol
 from meshwright_sdk.errors import ConfigError
 from meshwright_sdk.metrics import Metrics
@@ -238,7 +239,8 @@ class Listeners:
             raise config_error([Problem("", None, (*path, "bind"), expected, got)]) from error
         try:
             counts = ListenerCounts(self._metrics, config.name)
-            return Listener(config, bound, partial(HttpServerProtocol, self._handle, counts), base_dir)
+            protocol = partial(HttpServerProtocol, self._handle, counts, forwarding=Forwarding.of(config))
+            return Listener(config, bound, protocol, base_dir)
         except OSError as error:  # ssl.SSLError is one
             bound.close()
             expected = "files with a certificate and its key, in PEM"

@@ -21,8 +21,9 @@ class Part:
     """A filter, a service or a store in use.
 
     `key` says which one it is across reloads, `fingerprint` what it was built from: where both are equal the
-    next snapshot takes it over with its state. `path` is its place in the YAML, `tasks` its background work.
-    `holders` counts the snapshots that use it; the last one to let go closes it.
+    next snapshot takes it over with its state. `path` is its place in the YAML; `tasks` is the background work of
+    the plugins in it, which ends after they are closed. `holders` counts the snapshots that use it; the last one
+    to let go closes it.
     """
 
     key: Hashable

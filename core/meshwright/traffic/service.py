@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from meshwright.traffic.carrier import Carrier
 from meshwright.traffic.pool import Pool, PoolLimits
 from meshwright_sdk.balancing import AnyBalancer, Endpoint, Instance
 from meshwright_sdk.discovery import AnyDiscovery
@@ -28,7 +29,7 @@ _REPEATABLE = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"))
 """The idempotent methods (RFC 9110, section 9.2.2)."""
 
 
-class LiveEndpoint(Endpoint):
+class LiveEndpoint(Carrier, Endpoint):
     """An endpoint with the pool of connections to it."""
 
     __slots__ = ("pool",)
@@ -36,10 +37,6 @@ class LiveEndpoint(Endpoint):
     def __init__(self, instance: Instance, make_pool: Callable[[Endpoint], Pool]) -> None:
         super().__init__(instance)
         self.pool = make_pool(self)
-
-    def done(self, error: BaseException | None) -> None:
-        """Take note that a request's life has ended."""
-        self.in_flight -= 1
 
 
 class Service:
@@ -56,7 +53,7 @@ class Service:
         self.endpoints: tuple[LiveEndpoint, ...] = ()
         self._discovery = discovery
         self._limits = limits
-        self._tasks = Tasks()
+        self._tasks = Tasks()  # not those of its plugins' contexts, which go on until the plugins are closed
         self._known = asyncio.Event()
         self._tls: ssl.SSLContext | None = None
         self._retired: list[LiveEndpoint] = []
@@ -98,19 +95,8 @@ class Service:
         if endpoint is None:
             raise NoEndpointsError(f"service {self.name}: no endpoint is available")
         assert isinstance(endpoint, LiveEndpoint)
-        endpoint.requests += 1
-        endpoint.in_flight += 1
-        try:
-            response = await _exchange(endpoint.pool, request)
-        except BaseException:
-            endpoint.in_flight -= 1
-            raise
+        response = await endpoint.carry(request, _exchange(endpoint.pool, request))
         response.endpoint = endpoint
-        response.on_close(endpoint.done)
-        if request.answers is None:
-            request.answers = [response]
-        else:
-            request.answers.append(response)
         return response
 
     def update(self, instances: Sequence[Instance]) -> None:

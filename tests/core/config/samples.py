@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field, PositiveInt, field_validator, model_validator
 
-from meshwright.config import Kind, LoadedConfig, load, options_from
+from meshwright.config import Kind, LoadedConfig, UnknownPluginError, read_document, validate
+from meshwright.config.plugin_use import OptionsOf
 from meshwright_sdk import ConfigError, Duration, Options, Percent, Rate, Secret, Size
 
 
@@ -130,6 +131,24 @@ services:
   checkout-v1: {endpoints: ["http://10.0.0.1:8000"]}
   checkout-v2: {endpoints: [{url: "http://10.0.0.2:8000", weight: 2, zone: b, labels: {version: v2}}]}
 """
+
+
+def options_from(options: Mapping[Kind, Mapping[str, type[BaseModel] | None]]) -> OptionsOf:
+    """Return the answers that a table of options models by kind and name gives."""
+
+    def options_of(kind: Kind, name: str) -> type[BaseModel] | None:
+        known = options.get(kind, {})
+        if name not in known:
+            raise UnknownPluginError(kind, name, tuple(known))
+        return known[name]
+
+    return options_of
+
+
+def load(
+    text: str, file: str, *, environ: Mapping[str, str], options_of: OptionsOf, folder: Path | None = None
+) -> LoadedConfig:
+    return validate(read_document(text, file, environ=environ, folder=folder), options_of)
 
 
 def loaded(text: str, folder: Path | None = None, **environ: str) -> LoadedConfig:

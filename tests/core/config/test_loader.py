@@ -10,15 +10,13 @@ from hypothesis import strategies as st
 from meshwright.config import (
     KeyPath,
     Problem,
-    load,
-    options_from,
     plugin_entries,
     problems_beside_plugins,
     read_document,
     validate,
 )
 from meshwright_sdk import ConfigError, Secret
-from tests.core.config.samples import OPTIONS, SHOP, Jwt, RateLimit, loaded, problems
+from tests.core.config.samples import OPTIONS, SHOP, Jwt, RateLimit, load, loaded, options_from, problems
 
 
 def test_every_problem_of_a_file_is_told_at_once_in_its_order() -> None:

@@ -5,10 +5,10 @@ from typing import Annotated
 import pytest
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from meshwright.config import Kind, PluginUse, load
+from meshwright.config import Kind, PluginUse
 from meshwright.config.plugin_use import OfKind, UncheckedOptions
 from meshwright_sdk import ConfigError, NoOptions
-from tests.core.config.samples import Jwt, RateLimit, loaded, problems
+from tests.core.config.samples import Jwt, RateLimit, load, loaded, problems
 
 
 @pytest.mark.parametrize("use", ["request_id", "{request_id: }", "{request_id: {}}", "{request_id: null}"])

@@ -5,9 +5,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
-from meshwright.config import load, options_from
 from meshwright_sdk import Options, Secret
-from tests.core.config.samples import loaded
+from tests.core.config.samples import load, loaded, options_from
 
 
 def test_defaults_are_filled_in_and_nothing_is_left_open() -> None:

@@ -5,9 +5,8 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import BaseModel, Field
 
-from meshwright.config import load, options_from
 from meshwright_sdk import ConfigError, Options, Secret
-from tests.core.config.samples import problems
+from tests.core.config.samples import load, options_from, problems
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from uvicorn.server import ServerState
 
 from meshwright.http1.counts import ListenerCounts
 from meshwright.http1.server import HttpServerProtocol
+from meshwright.http1.settings import ServerLimits, ServerSettings
 from meshwright.traffic.chain import compose
 from meshwright.traffic.counts import LiveRoute, RouteCounts
 from meshwright.traffic.gateway import Gateway
@@ -37,6 +38,10 @@ from meshwright_sdk import (
 from tests.core.http1.wire import Script, ScriptedUpstream, Wire, connect, listening_socket, scripted_upstream, until
 
 Handle = Callable[[Request], Awaitable[Response]]
+
+
+IMPATIENT = ServerSettings(limits=ServerLimits(half_close_s=0.0))
+"""A client that closes its half has left: nothing waits for what it may still want to read."""
 
 
 @dataclass(slots=True)
@@ -72,13 +77,16 @@ class Server:
 
 
 @asynccontextmanager
-async def serving(handle: Handle, *, bytewise: bool = False, small_buffers: bool = False) -> AsyncIterator[Server]:
+async def serving(
+    handle: Handle, *, bytewise: bool = False, small_buffers: bool = False, settings: ServerSettings = IMPATIENT
+) -> AsyncIterator[Server]:
     """Serve `handle` by the server protocol; at the end nothing of any connection may be left."""
     state = ServerState()
     bound = listening_socket(small_buffers=small_buffers)
 
     def protocol() -> HttpServerProtocol:
-        return HttpServerProtocol(handle, ListenerCounts(Metrics(), "test"), cast(uvicorn.Config, None), state, {})
+        counts = ListenerCounts(Metrics(), "test")
+        return HttpServerProtocol(handle, counts, cast(uvicorn.Config, None), state, {}, settings=settings)
 
     listener = await asyncio.get_running_loop().create_server(protocol, sock=bound)
     server = Server(bound.getsockname()[1], state, bytewise, small_buffers)

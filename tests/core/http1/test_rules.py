@@ -105,6 +105,14 @@ def test_host_is_kept_and_known() -> None:
     assert (head.host, head.fields) == (b"Shop:80", [(b"host", b"Shop:80")])
 
 
+@pytest.mark.parametrize(
+    "name", [b"forwarded", b"x-forwarded-for", b"x_forwarded-for", b"x_forwarded_for", b"x_real_ip"]
+)
+def test_a_field_that_tells_the_way_is_taken_note_of_however_its_name_is_spelt(name: bytes) -> None:
+    assert read((b"a", b"1"), (name, b"x")).tells_way
+    assert not read((b"a", b"1"), (b"via", b"x")).tells_way
+
+
 def test_an_expectation_is_taken_note_of_and_ends_here() -> None:
     head = read((b"expect", b"100-Continue"))
     assert (head.expects_continue, head.fields) == (True, [])
@@ -129,8 +137,13 @@ def test_an_upstreams_expectation_means_nothing() -> None:
         (b"shop:", "shop"),
         (b"[2001:DB8::1]:80", "[2001:db8::1]"),
         (b"10.0.0.1", "10.0.0.1"),
-        (b"", ""),
+        (b"[2001:db8::1]", "[2001:db8::1]"),
+        (b"[::ffff:10.0.0.1]:1", "[::ffff:10.0.0.1]"),
         (b"a_b", "a_b"),
+        (b"xn--bcher-kva.example", "xn--bcher-kva.example"),
+        (b"shop:1", "shop"),
+        (b"shop:65535", "shop"),
+        (b"-a-.0", "-a-.0"),
     ],
 )
 def test_a_host_is_its_lower_case_name(value: bytes, name: str) -> None:
@@ -154,6 +167,35 @@ def test_a_host_is_its_lower_case_name(value: bytes, name: str) -> None:
         b"a?b",
         b"*.a",
         b"*",
+        b"",
+        b":80",
+        b".",
+        b".a",
+        b"a..b",
+        b"a..",
+        b"a.:b",
+        b"a,b",
+        b"a, b",
+        b"a:80,b",
+        b"a:0",
+        b"a:-1",
+        b"a:+1",
+        b"a:8 0",
+        b"a%41",
+        b"a;b",
+        b"a'b",
+        b"a(b)",
+        b"a=b",
+        b"b\xc3\xbccher",
+        b"a\tb",
+        b"a\\b",
+        b"[]",
+        b"[:::]",
+        b"[1:2]",
+        b"[fe80::1%25eth0]",
+        b"[::1]a",
+        b"[10.0.0.1]",
+        b"http://a",
     ],
 )
 def test_an_odd_host_is_refused(value: bytes) -> None:

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import re
 from urllib.parse import unquote_to_bytes
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshwright.http1.target import BadTargetError, known_path, normalise_path, split_target
+from meshwright.http1.target import BadTargetError, PathRules, normalise_path, normaliser, split_target
 
 
 @pytest.mark.parametrize(
@@ -19,8 +20,9 @@ from meshwright.http1.target import BadTargetError, known_path, normalise_path, 
         (b"/a/b/.", "/a/b/"),
         (b"/a/..", "/"),
         (b"/.", "/"),
-        (b"/a//../b", "/a/b"),
-        (b"//a//b/", "//a//b/"),
+        (b"/a//../b", "/b"),
+        (b"//a//b/", "/a/b/"),
+        (b"///", "/"),
         (b"/.hidden/..names/...", "/.hidden/..names/..."),
         (b"/%7Euser/%61", "/~user/a"),
         (b"/a%2fb", "/a%2Fb"),
@@ -47,11 +49,69 @@ def test_a_broken_path_is_refused(raw: bytes) -> None:
     assert (raised.value.status, raised.value.code) == (400, "bad_target")
 
 
+@pytest.mark.parametrize(
+    ("rules", "raw", "path"),
+    [
+        (PathRules(merge_slashes=False), b"//a//b/", "//a//b/"),
+        (PathRules(merge_slashes=False), b"/a//../b", "/a/b"),
+        (PathRules(encoded_slash="decode"), b"/a%2fb%2F%2Fc", "/a/b/c"),
+        (PathRules(encoded_slash="decode"), b"/a%2f..%2fb", "/b"),
+        (PathRules(encoded_slash="decode"), b"/a%252fb", "/a%252fb"),
+        (PathRules(encoded_slash="decode", merge_slashes=False), b"/a%2f/b", "/a//b"),
+        (PathRules(encoded_slash="refuse"), b"/a%2fb", None),
+        (PathRules(encoded_slash="refuse"), b"/a%5Cb/c", "/a%5Cb/c"),
+        (PathRules(backslash="slash"), b"/a\\b%5c..\\c", "/a/c"),
+        (PathRules(backslash="refuse"), b"/a\\b", None),
+        (PathRules(backslash="refuse"), b"/a%5cb", None),
+        (PathRules(backslash="refuse"), b"/a%2fb", "/a%2Fb"),
+    ],
+)
+def test_a_listener_may_treat_slashes_otherwise(rules: PathRules, raw: bytes, path: str | None) -> None:
+    if path is None:
+        with pytest.raises(BadTargetError, match="refused by the listener's `path`"):
+            normalise_path(raw, rules)
+    else:
+        assert normalise_path(raw, rules) == path
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"/public%2F..%2Fadmin",
+        b"/public/..%2fadmin",
+        b"/public%2f../admin",
+        b"/public\\..\\admin",
+        b"/public/..%5cadmin",
+        b"/public/..;/admin",
+        b"/public/..;x=1/admin",
+        b"/public/%2e%2e%3bx/admin",
+        b"/a/.;/b",
+        b"/a%2f..",
+        b"/a%5C%2e",
+    ],
+)
+def test_a_dot_segment_that_only_some_servers_see_is_refused(raw: bytes) -> None:
+    with pytest.raises(BadTargetError, match="only some servers see"):
+        normalise_path(raw)
+
+
+@pytest.mark.parametrize("raw", [b"/a;..", b"/a;x=../b", b"/..a%2Fb", b"/a..%2Fb", b"/a%2F...", b"/.well-known%2Fb"])
+def test_dots_that_nobody_takes_for_a_segment_go_on(raw: bytes) -> None:
+    assert normalise_path(raw) == raw.decode()
+
+
 def test_long_paths_are_normalised_without_being_remembered() -> None:
     normalise_path(b"/short")
-    before = known_path.cache_info().currsize
+    known = normaliser(PathRules()).known
+    before = known.cache_info().currsize
     assert normalise_path(b"/a/../" + b"x" * 5000) == "/" + "x" * 5000
-    assert known_path.cache_info().currsize == before
+    assert known.cache_info().currsize == before
+
+
+def test_what_is_remembered_belongs_to_one_set_of_rules() -> None:
+    assert normalise_path(b"/x//y") == "/x/y"
+    assert normalise_path(b"/x//y", PathRules(merge_slashes=False)) == "/x//y"
+    assert normaliser(PathRules()) is normaliser(PathRules())
 
 
 def test_a_target_is_split_at_its_first_question_mark() -> None:
@@ -67,24 +127,39 @@ def test_a_fragment_or_an_unprintable_query_is_refused(raw: bytes) -> None:
 
 _paths = st.lists(
     st.sampled_from(
-        [b"a", b".", b"..", b"", b"%2e", b"%2F", b"%41", b"%c3%a9", b"\xc3\xa9", b"|", b"~", b"%7e", b"%25"]
+        [
+            *(b"a", b".", b"..", b"", b"%2e", b"%2F", b"..%2f", b"%5c..", b"..\\", b"..;", b"%41"),
+            *(b"%c3%a9", b"\xc3\xa9", b"|", b"~", b"%7e", b"%25"),
+        ]
     ),
     max_size=8,
 ).map(lambda segments: b"/" + b"/".join(segments))
 
 
-@given(_paths | st.binary(max_size=30).map(lambda tail: b"/" + tail))
-def test_normalising_twice_changes_nothing_and_the_result_is_safe_to_send(raw: bytes) -> None:
+_rules = st.builds(
+    PathRules,
+    merge_slashes=st.booleans(),
+    encoded_slash=st.sampled_from(["keep", "refuse", "decode"]),
+    backslash=st.sampled_from(["keep", "refuse", "slash"]),
+)
+
+
+@given(_rules, _paths | st.binary(max_size=30).map(lambda tail: b"/" + tail))
+def test_normalising_twice_changes_nothing_and_the_result_is_safe_to_send(rules: PathRules, raw: bytes) -> None:
     try:
-        path = normalise_path(raw)
+        path = normalise_path(raw, rules)
     except BadTargetError:
         return
-    assert normalise_path(path.encode("ascii")) == path
+    assert normalise_path(path.encode("ascii"), rules) == path
+    assert not (rules.merge_slashes and "//" in path)
+    assert "%2F" not in path or rules.encoded_slash == "keep"
+    assert "%5C" not in path or rules.backslash == "keep"
     assert path.startswith("/")
     assert path.isascii()
     assert path.isprintable()
     assert not {" ", "?", "#", "\\"} & set(path)
     assert not {".", ".."} & set(path.split("/"))
+    assert not {".", ".."} & set(re.split("/|%2F|%5C", path))
 
 
 @given(st.binary(min_size=1, max_size=30).filter(lambda tail: not {0, 37, 46, 47} & set(tail)))

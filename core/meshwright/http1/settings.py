@@ -1,8 +1,10 @@
-"""`ServerLimits`: the bounds of a client's connection and of what it sends; where they come from goes elsewhere."""
+"""`ServerSettings`: what one listener sets for its connections; where the values come from goes elsewhere."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+from meshwright.http1.forwarding import DEFAULT_FORWARDING, Forwarding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,4 +28,12 @@ class ServerLimits:
     half_close_s: float = 1.0
 
 
-DEFAULT_LIMITS = ServerLimits()
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSettings:
+    """What the connections of one listener have in common."""
+
+    limits: ServerLimits = ServerLimits()
+    forwarding: Forwarding = DEFAULT_FORWARDING
+
+
+DEFAULT_SETTINGS = ServerSettings()

@@ -1,0 +1,23 @@
+"""Every experiment by its name, in the order of the table of aims."""
+
+from __future__ import annotations
+
+from benchmarks import scenario
+from benchmarks.experiments.comparison import Comparison
+from benchmarks.experiments.experiment import Experiment
+from benchmarks.experiments.variants import AsgiPath, Workers
+
+_ALL: tuple[Experiment, ...] = (
+    Comparison(scenario=scenario.PLAIN, reach=1.3),
+    Comparison(scenario=scenario.FILTER, reach=1.3, against="Envoy with Lua"),
+    Comparison(scenario=scenario.CONNECTIONS, reach=1.2),
+    Comparison(scenario=scenario.LARGE, reach=0.8),
+    Comparison(scenario=scenario.UPLOAD, reach=0.8),
+    Comparison(scenario=scenario.TLS, reach=1.0),
+    Comparison(scenario=scenario.WEBSOCKET, reach=1.0),
+    Comparison(scenario=scenario.EVENTS, reach=1.0),
+    Workers(),
+    AsgiPath(),
+)
+
+EXPERIMENTS: dict[str, Experiment] = {each.name: each for each in _ALL}

@@ -1,0 +1,1 @@
+"""What drives the contenders: wrk, and small programs of our own for what wrk cannot do."""
