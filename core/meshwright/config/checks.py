@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
@@ -11,6 +10,7 @@ from meshwright.config.bind import Bind
 from meshwright.config.document import Document
 from meshwright.config.model import GatewayConfig
 from meshwright.config.problems import KeyPath, Problem, did_you_mean, format_path, listed
+from meshwright.config.tls_checks import listener_tls_is_whole, only_files_have_modes, service_tls_is_whole
 from meshwright_sdk import Origin, parse_origin
 
 Rule = Callable[[Document], Iterator[Problem]]
@@ -129,24 +129,6 @@ def _exactly_one(document: Document, path: KeyPath, mapping: dict[str, Any], key
         yield document.problem(path, f"exactly one of {listed(keys)}", got)
 
 
-def certificates_are_readable(document: Document) -> Iterator[Problem]:
-    for path, listener in _mappings(document.get("listeners"), ("listeners",)):
-        for inner, tls in _mapping(listener.get("tls"), (*path, "tls")):
-            for key in ("certificate", "key"):
-                name = tls.get(key)
-                if isinstance(name, str) and not _is_readable(document, name):
-                    hint = f"relative paths start at {document.folder}"
-                    yield document.problem((*inner, key), "a file that can be read", hint=hint)
-
-
-def _is_readable(document: Document, name: str) -> bool:
-    try:
-        file = document.folder / name
-        return file.is_file() and os.access(file, os.R_OK)
-    except (OSError, ValueError):
-        return False
-
-
 RULES: tuple[Rule, ...] = (
     names_are_unique,
     addresses_are_free,
@@ -156,7 +138,9 @@ RULES: tuple[Rule, ...] = (
     sticky_needs_a_choice,
     endpoints_are_unique,
     alternatives_exclude_each_other,
-    certificates_are_readable,
+    listener_tls_is_whole,
+    service_tls_is_whole,
+    only_files_have_modes,
 )
 
 

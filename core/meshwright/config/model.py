@@ -12,12 +12,15 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from meshwright.config.bind import Bind
 from meshwright.config.plugin_use import OfKind, PluginUse
 from meshwright.config.texts import (
+    FileMode,
     HeaderName,
+    HostName,
     HostPattern,
     ImportPath,
     Method,
     Name,
     PathPattern,
+    TlsVersion,
     Token,
 )
 from meshwright.config.way_texts import ServiceHost, TrustedProxy, ViaName
@@ -33,11 +36,39 @@ class _Config(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
 
-class TlsConfig(_Config):
-    """The certificate of a listener, as files in PEM; relative paths start at the configuration's folder."""
+class CertificateConfig(_Config):
+    """A certificate and its key, as files in PEM; relative paths start at the configuration's folder."""
 
-    certificate: str = Field(description="File with the certificate chain, in PEM.")
-    key: str = Field(description="File with the private key, in PEM.")
+    certificate: str = Field(description="File with the certificate and those that lead to its authority, in PEM.")
+    key: str | None = Field(None, description="File with the private key, in PEM; the certificate's when left out.")
+
+
+class TlsConfig(_Config):
+    """The certificates of a listener, one or several, and what it asks of clients; all files are in PEM."""
+
+    certificate: str | None = Field(None, description="File with the certificate chain, where there is only one.")
+    key: str | None = Field(None, description="File with its private key; the certificate's when left out.")
+    certificates: tuple[CertificateConfig, ...] = Field(
+        (), description="Certificates, chosen by the name the client asks for; the first where none fits."
+    )
+    min_version: TlsVersion = Field("1.2", description="Oldest version of TLS that is spoken.")
+    client_ca: str | None = Field(None, description="File with the authorities that clients' certificates are from.")
+    client_certificate: Literal["require", "request"] = Field(
+        "require", description="With client_ca: whether a client without a certificate is refused or served too."
+    )
+
+    @property
+    def pairs(self) -> tuple[CertificateConfig, ...]:
+        """The certificates, however they are written; the first is the default."""
+        if self.certificate is None:
+            return self.certificates
+        return (CertificateConfig(certificate=self.certificate, key=self.key),)
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Every file that is named."""
+        named = (name for pair in self.pairs for name in (pair.certificate, pair.key))
+        return tuple(name for name in (*named, self.client_ca) if name is not None)
 
 
 class PathConfig(_Config):
@@ -57,7 +88,16 @@ class ListenerConfig(_Config):
 
     name: Name = Field(description="What the listener is called in logs and metrics.")
     bind: Bind = Field(description="host:port, [IPv6]:port or unix:/path; port 0 takes a free one.")
-    tls: TlsConfig | None = Field(None, description="Certificate and key; the listener speaks plain HTTP without.")
+    mode: FileMode | None = Field(
+        None, description="Permissions of a Unix socket's file, such as 0660; what the umask leaves when left out."
+    )
+    tls: TlsConfig | None = Field(None, description="Certificates; the listener speaks plain HTTP without.")
+    proxy_protocol: bool = Field(
+        False, description="Whether each connection begins with a header of the PROXY protocol, version 1 or 2."
+    )
+    max_connections: int = Field(
+        10_000, ge=1, le=1_000_000, description="Open connections in each worker; one more is closed at once."
+    )
     trusted_proxies: Annotated[tuple[TrustedProxy, ...], OneOrMany("an address")] = Field(
         (), description="Addresses and networks whose word on where requests come from is believed; unix: any socket's."
     )
@@ -156,6 +196,23 @@ class PoolConfig(_Config):
     max_pending: int = Field(1024, ge=0, le=1_000_000, description="Requests waiting for a connection at most.")
 
 
+class ServiceTlsConfig(_Config):
+    """How https endpoints of a service are spoken to; all files are in PEM."""
+
+    ca: str | None = Field(None, description="File with the authorities to believe, in place of the system's.")
+    server_name: HostName | None = Field(
+        None, description="Name the endpoints' certificates have to be for; the host of each endpoint's URL else."
+    )
+    certificate: str | None = Field(None, description="File with the certificate to show to endpoints.")
+    key: str | None = Field(None, description="File with its private key; the certificate's when left out.")
+    verify: bool = Field(True, description="false: believe whoever answers. For experiments only.")
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Every file that is named."""
+        return tuple(name for name in (self.ca, self.certificate, self.key) if name is not None)
+
+
 class ServiceConfig(_Config):
     """Where requests for a service go: to its endpoints, to what discovery finds, or to an ASGI application."""
 
@@ -173,8 +230,9 @@ class ServiceConfig(_Config):
     )
     idle_timeout: PositiveDuration = Field(Duration("60s"), description="How long a body may pause.")
     host: ServiceHost = Field(
-        "keep", description="Host that is sent. keep: the client's; endpoint: that of the endpoint's URL; else the one given here."
+        "keep", description="Host that is sent: keep the client's, take the endpoint's of its URL, or the one given."
     )
+    tls: ServiceTlsConfig = Field(ServiceTlsConfig(), description="TLS to endpoints whose URL is https.")
     pool: PoolConfig = Field(PoolConfig(), description="Bounds of the connections.")
 
 

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from tests.core.config.samples import problems
@@ -154,19 +152,6 @@ def test_sticky_needs_several_services(to: str, wrong: bool) -> None:
 )
 def test_alternatives_exclude_each_other(text: str, problem: str) -> None:
     assert len([line for line in problems(text) if line.endswith(problem)]) == 1
-
-
-def test_certificates_can_be_read(tmp_path: Path) -> None:
-    (tmp_path / "a.pem").write_text("pem")
-    (tmp_path / "b").mkdir()
-    listener = "name: x, bind: 'a:1', tls: {certificate: %s, key: %s}"
-
-    assert problems(f"listeners: [{{{listener % ('a.pem', 'a.pem')}}}]", tmp_path) == []
-    assert problems(f"listeners: [{{{listener % ('none.pem', 'b')}}}]", tmp_path) == [
-        f"1: listeners[0].tls.{key}: expected a file that can be read; "
-        f'got "{name}" (relative paths start at {tmp_path})'
-        for key, name in (("certificate", "none.pem"), ("key", "b"))
-    ]
 
 
 @pytest.mark.parametrize("section", ["listeners", "admin", "routes", "services", "filters"])

@@ -16,6 +16,7 @@ from meshwright.config import (
     validate,
 )
 from meshwright_sdk import ConfigError, Secret
+from tests.certificates import write_certificate
 from tests.core.config.samples import OPTIONS, SHOP, Jwt, RateLimit, load, loaded, options_from, problems
 
 
@@ -96,8 +97,7 @@ def test_problems_beside_a_token_of_digits_are_told_as_ever() -> None:
 
 
 def test_plugins_can_be_found_between_reading_and_checking(tmp_path: Path) -> None:
-    for name in ("shop.pem", "shop.key"):
-        (tmp_path / name).touch()
+    write_certificate(tmp_path)
     document = read_document(SHOP, tmp_path / "gateway.yaml", environ={})
 
     assert plugin_entries(document) == ("./filters/tenant.py",)
@@ -186,6 +186,7 @@ KEYS = st.sampled_from(
     re.findall(
         r"\w+",
         """listeners admin plugins store router filters routes services name bind tls certificate key token match host
+        certificates client_ca ca
         path path_regex methods headers query cookies to service weight sticky cookie header endpoints url zone labels
         discovery consul app balancer pool rate_limit rate burst jwt issuer many wait mode count answer zones exact
         regex present x""",

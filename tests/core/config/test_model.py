@@ -8,13 +8,13 @@ from pydantic import BaseModel, ValidationError
 
 from meshwright.config import Bind, GatewayConfig, PluginUse, model
 from meshwright_sdk import FieldMatch, Match
+from tests.certificates import write_certificate
 from tests.core.config.samples import SHOP, loaded, problems
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    for name in ("shop.pem", "shop.key"):
-        (tmp_path / name).write_text("pem")
+    write_certificate(tmp_path)
     return tmp_path
 
 

@@ -14,7 +14,7 @@ def test_defaults_are_filled_in_and_nothing_is_left_open() -> None:
         "routes: [{to: a, filters: [rate_limit: {rate: 5/s}]}]\nservices: {a: {endpoints: ['http://a']}}"
     ).redacted()
 
-    assert shown["listeners"] == [{"name": "web", "bind": "127.0.0.1:8080"}]
+    assert [(each["name"], each["bind"]) for each in shown["listeners"]] == [("web", "127.0.0.1:8080")]
     assert shown["routes"][0]["name"] == "route-0"
     assert shown["routes"][0]["filters"] == [{"rate_limit": {"rate": "5/s", "burst": 10, "key": "client"}}]
     assert shown["services"]["a"]["connect_timeout"] == "5s"

@@ -1,0 +1,39 @@
+"""`WatchedFiles`: have files changed since they were read; reading them again is done elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+Look = tuple[int, int, int, int] | None
+"""What tells one state of a file from another without reading it; None when it is missing."""
+
+
+class WatchedFiles:
+    """Files that were read just after this was made.
+
+    It looks through symbolic links, so that a swap of what they point to is a change, as Kubernetes does it.
+    """
+
+    def __init__(self, files: Iterable[Path]) -> None:
+        self._files = tuple(files)
+        self._known = self._last = self._look()
+
+    def have_changed(self) -> bool:
+        """Return whether they changed and stood still since the last call; true once for each change. Does I/O."""
+        before, self._last = self._last, self._look()
+        if self._last != before or self._last == self._known:
+            return False
+        self._known = self._last
+        return True
+
+    def _look(self) -> tuple[Look, ...]:
+        return tuple(_look(file) for file in self._files)
+
+
+def _look(file: Path) -> Look:
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
