@@ -15,6 +15,7 @@ MAX_CHUNK_LINE_BYTES = 1024
 MAX_TRAILER_BYTES = 8 * 1024
 MAX_TRAILERS = 64
 
+_NEVER_AFTER_CONTENT = frozenset((b"content-length", b"transfer-encoding", b"host"))
 _SIZE = re.compile(rb"[0-9A-Fa-f]{1,15}")
 _QUOTED = rb'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*"'
 _EXTENDED = re.compile(
@@ -145,6 +146,8 @@ class ChunkedReader:
             self._rest = section
             return b""
         self.trailers = read_fields(section.split(b"\r\n"))
+        if any(name in _NEVER_AFTER_CONTENT for name, _ in self.trailers):
+            raise GrammarError("trailers: expected none about framing or host (RFC 9110, section 6.5.1)")
         self.complete = True
         return data[end + 4 :]
 

@@ -26,7 +26,7 @@ MALFORMED = [
     b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
     b"HTTP/1.1 99 Low\r\nContent-Length: 0\r\n\r\n",
     b"HTTP/1.1 099 Low\r\nContent-Length: 0\r\n\r\n",
-    b"HTTP/1.1 199 Odd\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+    b"HTTP/1.1 103 Early\r\nContent-Length: 0\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
     b"HTTP/1.1 1000 High\r\nContent-Length: 0\r\n\r\n",
     b"HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
     b"HTTP/1.1 101 Switching\r\n\r\n",
