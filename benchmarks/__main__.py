@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -64,6 +65,7 @@ def measure(bench: Bench, names: Sequence[str]) -> list[Report]:
 def benchmark(options: argparse.Namespace) -> bool:
     """Measure, write the page if it is wanted, and tell whether all requests that had to succeed did."""
     proxy, load = two_cores()
+    os.sched_setaffinity(0, {int(load)})  # what we ask while something is measured must not disturb the contender
     raise_file_limit()
     plan = Plan(rounds=options.rounds, seconds=options.seconds, cores=Cores(proxy=proxy, load=load))
     contenders = [CONTENDERS[name] for name in options.contender or CONTENDERS]

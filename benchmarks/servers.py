@@ -16,7 +16,7 @@ from pathlib import Path
 
 START_LIMIT_S = 20.0
 STOP_LIMIT_S = 10.0
-POLL_S = 0.05
+POLL_S = 0.01
 
 ROOT = Path(__file__).parent.parent
 

@@ -5,6 +5,11 @@ from __future__ import annotations
 from benchmarks import scenario
 from benchmarks.experiments.comparison import Comparison
 from benchmarks.experiments.experiment import Experiment
+from benchmarks.experiments.footprint import Footprint
+from benchmarks.experiments.latency import Latency
+from benchmarks.experiments.reloads import Reloads
+from benchmarks.experiments.routes import Routes
+from benchmarks.experiments.transfers import Transfers
 from benchmarks.experiments.variants import AsgiPath, Workers
 
 _ALL: tuple[Experiment, ...] = (
@@ -16,7 +21,12 @@ _ALL: tuple[Experiment, ...] = (
     Comparison(scenario=scenario.TLS, reach=1.0),
     Comparison(scenario=scenario.WEBSOCKET, reach=1.0),
     Comparison(scenario=scenario.EVENTS, reach=1.0),
+    Routes(),
+    Latency(),
+    Footprint(),
     Workers(),
+    Reloads(),
+    Transfers(),
     AsgiPath(),
 )
 

@@ -40,7 +40,8 @@ def at_least(what: str, figure: float, reach: float, unit: str) -> Finding:
 
 def below(what: str, figure: float, limit: float, unit: str) -> Finding:
     """A quantity that should stay under a limit."""
-    return Finding(what=what, reach=f"under {limit:g} {unit}", figure=f"{figure:.3g} {unit}", reached=figure < limit)
+    shown = f"{figure:,.0f}" if figure >= 100 else f"{figure:.3g}"
+    return Finding(what=what, reach=f"under {limit:g} {unit}", figure=f"{shown} {unit}", reached=figure < limit)
 
 
 def verdicts(findings: tuple[Finding, ...]) -> list[tuple[str, ...]]:
