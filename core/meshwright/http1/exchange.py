@@ -38,12 +38,24 @@ class Exchange:
     response's head was written, or is about to be.
     """
 
-    __slots__ = ("_input", "answered", "complete", "content", "head", "keep_alive", "received", "request", "stream")
+    __slots__ = (
+        "_input",
+        "answered",
+        "complete",
+        "content",
+        "head",
+        "keep_alive",
+        "received",
+        "request",
+        "stream",
+        "upgrade",
+    )
 
     def __init__(self, request: Request, head: Head, source: Input, *, keep_alive: bool) -> None:
         self.request = request
         self.head = head
         self.keep_alive = keep_alive
+        self.upgrade = request.upgrade  # what the client asked for, whatever a filter makes of it
         self.content: ContentReader | None = None
         self.stream: BodyStream | None = None
         self.received = 0

@@ -511,9 +511,9 @@ class HttpServerProtocol(asyncio.Protocol):
     # Tunnels
 
     async def _send_tunnel(self, exchange: Exchange, response: Response, tunnel: Tunnel) -> None:
-        if not exchange.request.upgrade:
+        if not exchange.upgrade:
             raise PluginError("response: expected no switch of protocols, which the client did not ask for")
-        upgrade = b"connection: upgrade\r\nupgrade: %b\r\n\r\n" % exchange.request.upgrade.encode("latin-1")
+        upgrade = b"connection: upgrade\r\nupgrade: %b\r\n\r\n" % exchange.upgrade.encode("latin-1")
         exchange.answered = True
         source = self._tunnel_input = BodyStream(TunnelFlow(self))
         waiting, self._waiting = self._waiting, b""

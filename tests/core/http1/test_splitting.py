@@ -32,7 +32,7 @@ REQUESTS = [
 LAST = [
     (b"", None),
     (b"GET / HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n" + REQUESTS[0][0], 400),
-    (b"BREW / HTTP/1.1\r\n", 400),
+    (b"B(EW / HTTP/1.1\r\n", 400),
     (b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: gzip\r\n\r\nabc", 400),
     (b"GET /z HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n" + REQUESTS[0][0], 200),
 ]
