@@ -15,12 +15,12 @@ from uvicorn.loops.auto import auto_loop_factory
 
 from meshwright.admin.server import Admin
 from meshwright.plugin_host.registry import Registry
-from meshwright.processes.checked import check
 from meshwright.processes.control import Control
 from meshwright.processes.crew import CREW_STOP_S, Crew, LocalCrew, ProcessCrew
 from meshwright.processes.deadline import EXIT_S, OVERDUE, STOP_S, Deadline
 from meshwright.processes.fleet import Fleet
 from meshwright.processes.ports import Ports
+from meshwright.processes.reading import check
 from meshwright_sdk import Context, Tasks
 from meshwright_sdk.sources import AnyConfigSource
 
