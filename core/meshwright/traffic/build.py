@@ -280,6 +280,7 @@ class _Builder:
             discovery=build("discovery", discovery),
             limits=_limits(config),
             metrics=self.resources.metrics,
+            host=config.host,
         )
 
     def static(self, config: ServiceConfig) -> PluginUse:

@@ -12,6 +12,7 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from meshwright.http1.counts import ListenerCounts
+from meshwright.http1.forwarding import DEFAULT_FORWARDING, Forwarding
 from meshwright.http1.server import HttpServerProtocol
 from meshwright.traffic.chain import compose
 from meshwright.traffic.counts import LiveRoute, RouteCounts
@@ -72,13 +73,20 @@ class Server:
 
 
 @asynccontextmanager
-async def serving(handle: Handle, *, bytewise: bool = False, small_buffers: bool = False) -> AsyncIterator[Server]:
+async def serving(
+    handle: Handle,
+    *,
+    bytewise: bool = False,
+    small_buffers: bool = False,
+    forwarding: Forwarding = DEFAULT_FORWARDING,
+) -> AsyncIterator[Server]:
     """Serve `handle` by the server protocol; at the end nothing of any connection may be left."""
     state = ServerState()
     bound = listening_socket(small_buffers=small_buffers)
 
     def protocol() -> HttpServerProtocol:
-        return HttpServerProtocol(handle, ListenerCounts(Metrics(), "test"), cast(uvicorn.Config, None), state, {})
+        counts, config = ListenerCounts(Metrics(), "test"), cast(uvicorn.Config, None)
+        return HttpServerProtocol(handle, counts, config, state, {}, forwarding=forwarding)
 
     listener = await asyncio.get_running_loop().create_server(protocol, sock=bound)
     server = Server(bound.getsockname()[1], state, bytewise, small_buffers)
@@ -206,6 +214,7 @@ async def gateway_to(
     limits: PoolLimits | None = None,
     bytewise: bool = False,
     small_buffers: bool = False,
+    forwarding: Forwarding = DEFAULT_FORWARDING,
 ) -> AsyncIterator[Rig]:
     """Run a gateway in front of an upstream; at the end each request's life has ended, once, and nothing is held."""
     async with (
@@ -226,7 +235,7 @@ async def gateway_to(
 
         snapshot = snapshot_of(gateway, service, filters)
         await gateway.commit(snapshot)
-        async with serving(watched, bytewise=bytewise, small_buffers=small_buffers) as server:
+        async with serving(watched, bytewise=bytewise, small_buffers=small_buffers, forwarding=forwarding) as server:
             rig = Rig(upstream, service, gateway, snapshot, server, begun, statuses, ended)
             yield rig
         await rig.settled()
