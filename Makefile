@@ -8,7 +8,7 @@ BENCH  := $(VENV)/.bench-ready
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format docs bench lock
+.PHONY: help demo test lint format docs bench profile soak lock
 
 help:           ## say what there is
 	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -35,6 +35,14 @@ docs: $(READY)  ## make the pages of the built-in plugins in docs/plugins anew
 bench: $(BENCH)  ## compare with other proxies; ARGS="--scenario tls --rounds 5 --write"
 	@tests/install-servers
 	@exec $(BIN)/python -m benchmarks $(ARGS)
+
+profile: $(BENCH)  ## where the time of a request goes; ARGS="--scenario filter --seconds 10"
+	@tests/install-servers
+	@exec $(BIN)/python -m benchmarks.profile $(ARGS)
+
+soak: $(READY)  ## mixed traffic that breaks off at random, and what leaks; ARGS="--minutes 10"
+	@tests/install-servers
+	@exec $(BIN)/python -m benchmarks.soak $(ARGS)
 
 lock: $(READY)  ## resolve the development environment anew
 	$(BIN)/pip install --quiet uv

@@ -9,6 +9,7 @@ from benchmarks.experiments.footprint import Footprint
 from benchmarks.experiments.latency import Latency
 from benchmarks.experiments.reloads import Reloads
 from benchmarks.experiments.routes import Routes
+from benchmarks.experiments.soaked import Soaked
 from benchmarks.experiments.transfers import Transfers
 from benchmarks.experiments.variants import AsgiPath, Workers
 
@@ -28,6 +29,7 @@ _ALL: tuple[Experiment, ...] = (
     Reloads(),
     Transfers(),
     AsgiPath(),
+    Soaked(),
 )
 
 EXPERIMENTS: dict[str, Experiment] = {each.name: each for each in _ALL}

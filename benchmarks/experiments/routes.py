@@ -49,7 +49,7 @@ class Routes:
         )
         change = (
             f"The change from {FEW} to {MANY:,} routes took {built_s:.2f} s from the request for the reload until it\n"
-            f"was in use. The longest request meanwhile took {stall_ms:.1f} ms; without a reload it is {usual_ms:.1f} ms."
+            f"was in use. The longest request meanwhile took {stall_ms:.1f} ms; without a reload {usual_ms:.1f} ms."
         )
         text = f"{comparison(results, reference=entries[0].label)}\n\n{change}"
         clean = not any(map(failed, results.values()))

@@ -6,6 +6,7 @@ import signal
 import httpx
 import pytest
 
+from meshwright.processes.stop_signals import AT_ONCE, UNHEARD_S
 from tests.e2e.gateway_process import GatewayFile, eventually, kill, running_gateway
 
 STUBBORN = """\
@@ -32,6 +33,17 @@ class NeverCloses(Filter[NoOptions]):
 
     async def close(self):
         await asyncio.Event().wait()
+"""
+BLOCKING = """\
+import time
+from pathlib import Path
+from meshwright_sdk import filter
+
+@filter
+async def blocking(request, call_next):
+    Path(__file__).with_name("arrived").touch()
+    time.sleep(3600)
+    return await call_next(request)
 """
 
 
@@ -66,6 +78,25 @@ async def test_a_part_that_never_closes_does_not_keep_the_gateway(file: GatewayF
         assert await gateway.stop() == 0
 
         assert "takes longer than 10 s; going on without it" in gateway.log
+
+
+async def test_a_filter_that_blocks_the_loop_does_not_keep_the_gateway_from_a_second_signal(file: GatewayFile) -> None:
+    file.beside("blocking.py", BLOCKING)
+    file.prepend("plugins: [./blocking.py]\nfilters: [blocking]\n")
+
+    async def arrived() -> bool:
+        return file.path.with_name("arrived").exists()
+
+    async with running_gateway(file) as gateway, httpx.AsyncClient() as client:
+        request = asyncio.gather(client.get(gateway.url, timeout=20), return_exceptions=True)
+        await eventually(arrived)
+        kill(gateway.pid, signal.SIGTERM)
+        await asyncio.sleep(UNHEARD_S + 0.2)
+
+        assert await gateway.stop() == AT_ONCE
+
+        await request
+        assert f"the event loop stands still at {file.path.with_name('blocking.py')}:8; exiting with 130" in gateway.log
 
 
 async def test_a_worker_that_stands_still_is_replaced_and_holds_up_no_reload(file: GatewayFile) -> None:

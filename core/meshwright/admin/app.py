@@ -13,8 +13,8 @@ from meshwright.admin.problems import failed, refused
 from meshwright.plugin_host.frames import describe_failure
 from meshwright.plugin_host.loading import FAILURES
 from meshwright.plugin_host.registry import Registry
-from meshwright.processes.checked import CheckedConfig
 from meshwright.processes.control import Control
+from meshwright.traffic.checked import CheckedConfig
 from meshwright_sdk import ConfigError
 
 HOOK = "meshwright_admin_routes"

@@ -12,9 +12,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from meshwright.admin.app import admin_app
 from meshwright.admin.connection import AdminConnection
 from meshwright.config import Bind, Problem, config_error
-from meshwright.processes.checked import CheckedConfig
 from meshwright.processes.control import Control
 from meshwright.processes.listeners import Server, address_of, bind_socket
+from meshwright.traffic.checked import CheckedConfig
 from meshwright_sdk import Tasks
 
 GRACE_S = 2.0

@@ -20,7 +20,7 @@ def registry_of(file: Path | None) -> Registry:
     """Return every plugin there is, those that `file` names included; the rest of the file need not be right."""
     import os
 
-    from meshwright.config import Problem, config_error, located, plugin_entries, read_document
+    from meshwright.config import config_error, located, plugin_entries, problems_in, read_document
     from meshwright.plugin_host.registry import Registry
     from meshwright_sdk import ConfigDocument, ConfigError
 
@@ -31,8 +31,7 @@ def registry_of(file: Path | None) -> Registry:
     try:
         return Registry.load(plugin_entries(parsed), document.base_dir)
     except ConfigError as error:
-        found = (each for each in error.problems if isinstance(each, Problem))
-        raise config_error(located(parsed, each) for each in found) from error
+        raise config_error(located(parsed, each) for each in problems_in(error)) from error
 
 
 @asynccontextmanager

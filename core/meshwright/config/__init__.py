@@ -7,7 +7,7 @@ from meshwright.config.document import Document, read_document
 from meshwright.config.loader import LoadedConfig, located, plugin_entries, problems_beside_plugins, validate
 from meshwright.config.model import GatewayConfig
 from meshwright.config.plugin_use import KINDS, Kind, PluginUse, UnknownPluginError
-from meshwright.config.problems import KeyPath, Problem, config_error, format_path
+from meshwright.config.problems import KeyPath, Problem, config_error, format_path, problems_in
 
 __all__ = [
     "KINDS",
@@ -25,6 +25,7 @@ __all__ = [
     "located",
     "plugin_entries",
     "problems_beside_plugins",
+    "problems_in",
     "read_document",
     "validate",
 ]

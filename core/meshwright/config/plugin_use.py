@@ -12,7 +12,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from meshwright.config.fields import misread
 from meshwright.config.problems import did_you_mean, listed, quoted
 from meshwright.config.translate import PLUGIN_OPTIONS, PROBLEM
-from meshwright_sdk import ConfigError, NoOptions
+from meshwright_sdk import ConfigError, NoOptions, Options
 
 Kind: TypeAlias = Literal["filter", "router", "balancer", "discovery", "store", "config_source"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -54,6 +54,11 @@ class PluginUse:
 
     name: str
     options: BaseModel = field(default_factory=UncheckedOptions)
+
+    @property
+    def checked(self) -> Options | None:
+        """The options as the plugin takes them; None where it is left at its defaults."""
+        return self.options if isinstance(self.options, Options) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
 from json import dumps
@@ -57,6 +57,11 @@ def config_error(problems: Iterable[Problem]) -> ConfigError:
         more = Problem(found[0].file, None, (), f"{MOST_PROBLEMS} problems at most", got, "the last ones are left out")
         found = [*found[:MOST_PROBLEMS], more]
     return ConfigError(found)
+
+
+def problems_in(error: ConfigError) -> Iterator[Problem]:
+    """Yield the problems of an error whose place is known as data."""
+    return (each for each in error.problems if isinstance(each, Problem))
 
 
 def format_path(path: KeyPath) -> str:

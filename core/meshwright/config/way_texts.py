@@ -18,16 +18,11 @@ _RECEIVED_BY = re.compile(r"[A-Za-z0-9._-]+(?::[0-9]{1,5})?")
 def _proxy(text: str) -> str:
     if text == "unix":
         return text
-    expected = "expected an address, a network such as 10.0.0.0/8, or unix"
     try:
-        network = ip_network(text, strict=False)
-    except ValueError:
-        raise ValueError(f"{expected}; got {text!r}") from None
-    if "/" in text and text.partition("/")[0] != str(network.network_address):
-        try:
-            ip_network(text)
-        except ValueError:
-            raise ValueError(f'{expected}; got {text!r} (did you mean "{network}"?)') from None
+        ip_network(text)
+    except ValueError as error:
+        hint = " (no bits set to the right of its length)" if "host bits" in str(error) else ""
+        raise ValueError(f"expected an address, a network such as 10.0.0.0/8{hint}, or unix; got {text!r}") from None
     return text
 
 

@@ -141,6 +141,10 @@ def _drop(head: Head, value: bytes, error: type[MeshwrightError]) -> None:
     head.ends_here = True
 
 
+def _refuse_alias(head: Head, value: bytes, error: type[MeshwrightError]) -> None:
+    raise error("framing: expected no names with an underscore, which some recipients read as a hyphen")
+
+
 def _read_way(head: Head, value: bytes, error: type[MeshwrightError]) -> None:
     head.tells_way = True
 
@@ -149,6 +153,8 @@ _READERS = {
     **dict.fromkeys(ENDING_HERE, _drop),
     **dict.fromkeys(FORWARDED, _read_way),
     b"content-length": _read_length,
+    b"content_length": _refuse_alias,
+    b"transfer_encoding": _refuse_alias,
     b"transfer-encoding": _read_coding,
     b"connection": _read_connection,
     b"host": _read_host,

@@ -11,10 +11,11 @@ from itertools import count
 from pathlib import Path
 from typing import Literal, Protocol
 
-from meshwright.processes.checked import CheckedConfig
 from meshwright.processes.exposition import FamilyDump, dump
 from meshwright.processes.fleet import Fleet, ask
+from meshwright.processes.reading import Load, Reading
 from meshwright.processes.worker_handle import WorkerHandle
+from meshwright.traffic.checked import CheckedConfig
 from meshwright_sdk import Clock, ConfigDocument, ConfigError, Counter, MeshwrightError, Metrics, SystemClock
 from meshwright_sdk.sources import AnyConfigSource
 
@@ -28,9 +29,6 @@ WATCH_AGAIN_S = 5.0
 
 Reason = Literal["configuration", "draining", "workers"]
 """Why a version was rejected."""
-
-Load = Callable[[ConfigDocument], CheckedConfig]
-"""Read and check a document; raises ConfigError with every problem."""
 
 
 class Part(Protocol):
@@ -52,9 +50,14 @@ class Applied:
 
     version: int
     config: CheckedConfig
-    document: ConfigDocument
+    reading: Reading
     at: float
     fingerprint: str
+
+    @property
+    def document(self) -> ConfigDocument:
+        """The text it was made of."""
+        return self.reading.document
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,8 +156,8 @@ class Control:
         """Bring new workers to the version in use and count them in; raises ConfigError, and then counts none in."""
         async with self._lock:
             assert self.applied is not None
-            document, version = self.applied.document, self.applied.version
-            await _everywhere(workers, lambda worker: worker.prepare(document, version), version, within_s)
+            reading, version = self.applied.reading, self.applied.version
+            await _everywhere(workers, lambda worker: worker.prepare(reading, version), version, within_s)
             await _everywhere(workers, lambda worker: worker.commit(version), version, within_s)
             for worker in workers:
                 self.fleet.join(worker)
@@ -189,10 +192,11 @@ class Control:
     async def _apply(self, document: ConfigDocument, version: int) -> Applied:
         """Take a document into use everywhere, or raise and leave everything as it was."""
         try:
-            config = self._load(document)
+            reading = Reading(document, self._load)
+            config = await reading.config()
             for part in self.parts:
                 await part.prepare(config, version)
-            await self._prepare(document, version)
+            await self._prepare(reading, version)
         except BaseException:
             await self._discard(version)
             raise
@@ -201,19 +205,19 @@ class Control:
         return Applied(
             version=version,
             config=config,
-            document=document,
+            reading=reading,
             at=self._clock.wall(),
             fingerprint=_fingerprint(document, config.files),
         )
 
-    async def _prepare(self, document: ConfigDocument, version: int) -> None:
+    async def _prepare(self, reading: Reading, version: int) -> None:
         """Have all workers prepare; raises ConfigError.
 
         A worker that is gone is not heard, unless all are: its replacement gets what will be in use. One that
         does not answer is given up, so that it holds up nothing again.
         """
         workers = self.fleet.workers.values()
-        answers = dict(await ask(workers, lambda worker: worker.prepare(document, version), self._acknowledge_s))
+        answers = dict(await ask(workers, lambda worker: worker.prepare(reading, version), self._acknowledge_s))
         gone = [worker for worker, error in answers.items() if isinstance(error, ConnectionError)]
         for worker in gone if len(gone) < len(answers) else ():
             self.fleet.leave(worker)

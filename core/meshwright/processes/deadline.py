@@ -9,6 +9,8 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
+from queue import Empty, SimpleQueue
+from time import monotonic
 
 logger = logging.getLogger("meshwright.deadline")
 
@@ -25,26 +27,33 @@ _SHOWN = 20
 class Deadline:
     """A thread, because the event loop may be what hangs; it does nothing until it is set.
 
-    Setting it again replaces what was set. `exit` is what ends the process.
+    Setting it again replaces what was set. `exit_process` is what ends the process. Make it where the loop runs.
     """
 
     def __init__(self, exit_process: Callable[[int], object] = os._exit) -> None:
         self._exit = exit_process
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._timer: threading.Timer | None = None
+        self._loop = asyncio.get_running_loop()
+        # A signal handler must wait for no lock that the code it interrupts may hold: this queue's `put` never does.
+        self._settings: SimpleQueue[tuple[float, int] | None] = SimpleQueue()
+        threading.Thread(target=self._watch, name="deadline", daemon=True).start()
 
     def set(self, within_s: float, code: int = OVERDUE) -> None:
-        """End the process with `code` in `within_s` seconds; call it where the event loop runs."""
-        self.clear()
-        self._loop = asyncio.get_running_loop()
-        self._timer = threading.Timer(within_s, self._end, (code,))
-        self._timer.daemon = True
-        self._timer.start()
+        """End the process with `code` in `within_s` seconds; may be called anywhere, signal handlers included."""
+        self._settings.put((monotonic() + within_s, code))
 
     def clear(self) -> None:
         """Let the process run."""
-        if self._timer is not None:
-            self._timer.cancel()
+        self._settings.put(None)
+
+    def _watch(self) -> None:
+        due = None
+        while True:
+            try:
+                due = self._settings.get(timeout=None if due is None else max(0.0, due[0] - monotonic()))
+            except Empty:
+                assert due is not None
+                self._end(due[1])
+                due = None
 
     def _end(self, code: int) -> None:
         try:
@@ -61,7 +70,6 @@ class Deadline:
         return ", ".join(left[:_SHOWN]) + more if left else "nothing known"
 
     def _tasks(self) -> Iterator[str]:
-        assert self._loop is not None
         for task in asyncio.all_tasks(self._loop):
             frames = task.get_stack(limit=1)
             yield f"task {task.get_name()}{_place(frames[0].f_code.co_filename, frames[0].f_lineno) if frames else ''}"

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from meshwright.config.bind import Bind
 from meshwright.config.model import ListenerConfig
 from meshwright.config.problems import Problem, config_error
-from meshwright.processes.checked import CheckedConfig
 from meshwright.processes.listeners import bind_socket
+from meshwright.traffic.checked import CheckedConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

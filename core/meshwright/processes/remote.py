@@ -14,7 +14,7 @@ from typing import Any, Self
 from meshwright.processes.control_channel import ControlChannel
 from meshwright.processes.deadline import OVERDUE, STOP_S
 from meshwright.processes.exposition import FamilyDump
-from meshwright_sdk import ConfigDocument
+from meshwright.processes.reading import Reading
 
 logger = logging.getLogger("meshwright.supervisor")
 
@@ -56,8 +56,9 @@ class RemoteWorker:
             )
         return cls(name, process, await ControlChannel.open(ours), ports)
 
-    async def prepare(self, document: ConfigDocument, version: int) -> None:
-        """Have it build everything for `version`."""
+    async def prepare(self, reading: Reading, version: int) -> None:
+        """Have it read the document and build everything for `version`."""
+        document = reading.document
         self.preparing += 1
         try:
             await self._channel.call(

@@ -15,19 +15,17 @@ from uvicorn.loops.auto import auto_loop_factory
 
 from meshwright.admin.server import Admin
 from meshwright.plugin_host.registry import Registry
-from meshwright.processes.checked import check
 from meshwright.processes.control import Control
 from meshwright.processes.crew import CREW_STOP_S, Crew, LocalCrew, ProcessCrew
-from meshwright.processes.deadline import EXIT_S, OVERDUE, STOP_S, Deadline
+from meshwright.processes.deadline import EXIT_S, OVERDUE, Deadline
 from meshwright.processes.fleet import Fleet
 from meshwright.processes.ports import Ports
+from meshwright.processes.reading import check
+from meshwright.processes.stop_signals import AT_ONCE, StopSignals
 from meshwright_sdk import Context, Tasks
 from meshwright_sdk.sources import AnyConfigSource
 
 logger = logging.getLogger("meshwright.supervisor")
-
-AT_ONCE = 130
-"""The exit code after a second Ctrl-C, which cuts running requests off."""
 
 
 def run(file: Path, *, workers: int, grace_s: float) -> int:
@@ -36,12 +34,12 @@ def run(file: Path, *, workers: int, grace_s: float) -> int:
     From the signal on the process ends in bounded time, here if need be. Raises ConfigError, or OSError for a
     file that cannot be read, when it cannot start.
     """
-    deadline = Deadline()
     with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
-        return runner.run(_serve(file, workers, grace_s, deadline))
+        return runner.run(_serve(file, workers, grace_s))
 
 
-async def _serve(file: Path, workers: int, grace_s: float, deadline: Deadline) -> int:
+async def _serve(file: Path, workers: int, grace_s: float) -> int:
+    deadline = Deadline()
     code = await Supervisor(file_source(file), workers, deadline).serve(grace_s)
     deadline.set(EXIT_S, code)  # the runner waits for tasks and threads that plugins left behind
     return code
@@ -62,26 +60,23 @@ class Supervisor:
 
     def __init__(self, source: AnyConfigSource, workers: int, deadline: Deadline) -> None:
         self._source = source
-        self._deadline = deadline
-        self._grace_s = 0.0
+        self._signals = StopSignals(deadline)
         self._control = Control(source, check, Fleet())
         self._ports = Ports(workers=workers)
         self._admin = Admin(self._control)
         self._control.parts = [self._ports, self._admin]
         self._crew: Crew = self._make_crew(workers)
         self._tasks = Tasks()
-        self._stop = asyncio.Event()
-        self._at_once = asyncio.Event()
         self._reload = asyncio.Event()
 
     async def serve(self, grace_s: float) -> int:
         """Start, serve, drain; return the exit code."""
-        self._grace_s = grace_s
-        self._listen_to_signals()
+        self._signals.listen(grace_s + CREW_STOP_S)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload.set)
         try:
-            if not await _unless(self._stop, self._start()):
+            if not await _unless(self._signals.stop, self._start()):
                 return 0
-            await self._stop.wait()
+            await self._signals.stop.wait()
             self._control.draining = True
             await self._tasks.close()
             logger.info("draining: no new connections, %g s for running requests", grace_s)
@@ -91,7 +86,7 @@ class Supervisor:
 
     async def _drain(self, grace_s: float) -> int:
         try:
-            return 0 if await _unless(self._at_once, self._crew.stop(grace_s)) else AT_ONCE
+            return 0 if await _unless(self._signals.at_once, self._crew.stop(grace_s)) else AT_ONCE
         except TimeoutError:
             return OVERDUE
 
@@ -115,20 +110,6 @@ class Supervisor:
         if workers == 1:
             return LocalCrew(self._control, self._ports)
         return ProcessCrew(self._control, self._ports, workers)
-
-    def _listen_to_signals(self) -> None:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop_or_end)
-        loop.add_signal_handler(signal.SIGHUP, self._reload.set)
-
-    def _stop_or_end(self) -> None:
-        if self._stop.is_set():
-            self._at_once.set()
-            self._deadline.set(STOP_S, AT_ONCE)
-        else:
-            self._stop.set()
-            self._deadline.set(self._grace_s + CREW_STOP_S)
 
     async def _reload_when_asked(self) -> None:
         """Reload after SIGHUP; several that come during one reload are one."""

@@ -9,14 +9,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from meshwright.config import Problem, config_error
+from meshwright.config import config_error, problems_in
 from meshwright.processes.exposition import FamilyDump, dump
 from meshwright.processes.listeners import Listener, Listeners
+from meshwright.processes.reading import Reading
 from meshwright.processes.vitals import Vitals
 from meshwright.traffic.explain import explain
 from meshwright.traffic.gateway import Gateway
 from meshwright.traffic.snapshot import Snapshot
-from meshwright_sdk import ConfigDocument, ConfigError, Metrics, Tasks
+from meshwright_sdk import ConfigError, Metrics, Tasks
 
 logger = logging.getLogger("meshwright.worker")
 
@@ -41,11 +42,11 @@ class LocalWorker:
         self._tasks = Tasks()
         self._tasks.spawn(Vitals(self._metrics, name).run(), name="vitals")
 
-    async def prepare(self, document: ConfigDocument, version: int) -> None:
+    async def prepare(self, reading: Reading, version: int) -> None:
         """Build the snapshot and bind its new listeners."""
         self._preparing[version] = asyncio.current_task()
         try:
-            self._prepared[version] = await self._prepare(document, version)
+            self._prepared[version] = await self._prepare(reading, version)
         finally:
             del self._preparing[version]
 
@@ -98,15 +99,15 @@ class LocalWorker:
         """Log it; what runs in this process cannot be replaced."""
         logger.error("worker %s runs in this process and is not replaced; restart it unless it recovers", self.name)
 
-    async def _prepare(self, document: ConfigDocument, version: int) -> _Prepared:
-        snapshot = await self._gateway.prepare(document, version)
+    async def _prepare(self, reading: Reading, version: int) -> _Prepared:
+        snapshot = await self._gateway.build(await reading.config(), version)
         try:
-            return _Prepared(snapshot, self._listeners.prepare(snapshot.config.config.listeners, document.base_dir))
+            listeners = self._listeners.prepare(snapshot.config.config.listeners, reading.document.base_dir)
+            return _Prepared(snapshot, listeners)
         except BaseException as error:
             await self._gateway.discard(snapshot)
             if isinstance(error, ConfigError):
-                found = (each for each in error.problems if isinstance(each, Problem))
-                raise config_error(map(snapshot.config.located, found)) from error
+                raise config_error(map(snapshot.config.located, problems_in(error))) from error
             raise
 
     async def _drop(self, prepared: _Prepared) -> None:

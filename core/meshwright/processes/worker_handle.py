@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from meshwright.processes.exposition import FamilyDump
-from meshwright_sdk import ConfigDocument
+from meshwright.processes.reading import Reading
 
 
 class WorkerHandle(Protocol):
@@ -23,7 +23,7 @@ class WorkerHandle(Protocol):
     def pid(self) -> int:
         """The process it runs in."""
 
-    async def prepare(self, document: ConfigDocument, version: int) -> None:
+    async def prepare(self, reading: Reading, version: int) -> None:
         """Build everything for `version` beside what is in use; raises ConfigError and then keeps nothing."""
 
     async def commit(self, version: int) -> None:

@@ -15,6 +15,7 @@ from uvicorn.loops.auto import auto_loop_factory
 from meshwright.processes.control_channel import answer_calls
 from meshwright.processes.deadline import EXIT_S, STOP_S, Deadline
 from meshwright.processes.logs import configure_logging
+from meshwright.processes.reading import Reading
 from meshwright.processes.worker import LocalWorker
 from meshwright.processes.worker_handle import WorkerHandle
 from meshwright_sdk import ConfigDocument, Tasks
@@ -61,7 +62,8 @@ class WorkerProcess:
     async def _prepare(self, text: str, name: str, base_dir: str, version: int, ports: Mapping[str, int]) -> None:
         self._ports.clear()
         self._ports.update(ports)
-        await self._worker.prepare(ConfigDocument(text=text, name=name, base_dir=Path(base_dir)), version)
+        document = ConfigDocument(text=text, name=name, base_dir=Path(base_dir))
+        await self._worker.prepare(Reading(document), version)
 
     async def _explain(self, **asked: Any) -> dict[str, Any]:
         try:

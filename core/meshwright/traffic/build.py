@@ -3,49 +3,42 @@
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from random import Random
 from typing import Any, TypeVar
 
-from meshwright.config import (
-    Document,
-    LoadedConfig,
-    located,
-    plugin_entries,
-    problems_beside_plugins,
-    read_document,
-    validate,
-)
+from meshwright.config import LoadedConfig, problems_in
 from meshwright.config.model import RouteConfig, ServiceConfig
 from meshwright.config.plugin_use import Kind, PluginUse
 from meshwright.config.problems import KeyPath, Problem, config_error, format_path
 from meshwright.plugin_host.frames import describe_failure
 from meshwright.plugin_host.registry import Registry
+from meshwright.traffic.beside import Slices, in_thread
 from meshwright.traffic.chain import compose
+from meshwright.traffic.checked import CheckedConfig
 from meshwright.traffic.counts import LiveRoute, RouteCounts
 from meshwright.traffic.parts import Part
 from meshwright.traffic.pool import PoolLimits
 from meshwright.traffic.service import Service
 from meshwright.traffic.snapshot import Snapshot, Upstream
-from meshwright.traffic.split import Split, Target
+from meshwright.traffic.split import split_of
 from meshwright_sdk.clock import Clock
 from meshwright_sdk.errors import ConfigError, MeshwrightError, NoRouteError
 from meshwright_sdk.filters import CallNext, FilterCall
 from meshwright_sdk.metrics import Metrics
-from meshwright_sdk.plugin import CallService, Context, Options
+from meshwright_sdk.plugin import CallService, Context
 from meshwright_sdk.request import Request
 from meshwright_sdk.response import Response
 from meshwright_sdk.routing import AnyRouter, Match
-from meshwright_sdk.sources import ConfigDocument
 from meshwright_sdk.store import AnyStore
 from meshwright_sdk.tasks import Tasks
 
 START_TIMEOUT_S = 30.0
 """How long the parts of a new snapshot may take to start, all of them together."""
+STARTS_A_TURN = 50
 
 NO_ROUTE = "(none)"
 """The name, in metrics and logs, of what takes the requests that no route takes."""
@@ -63,33 +56,16 @@ class Resources:
     call: CallService
 
 
-def read(document: ConfigDocument) -> tuple[LoadedConfig, Registry]:
-    """Return the checked configuration and the plugins it uses; raises ConfigError with every problem."""
-    text = read_document(document.text, document.name, environ=os.environ, folder=document.base_dir)
-    try:
-        registry = Registry.load(plugin_entries(text), document.base_dir)
-    except ConfigError as error:
-        raise _located_in(text, error) from error
-    return validate(text, registry.options_of), registry
+async def build_snapshot(config: CheckedConfig, version: int, before: Iterable[Part], resources: Resources) -> Snapshot:
+    """Return the snapshot of a configuration, started, with the parts of `before` that did not change.
 
-
-def _located_in(text: Document, error: ConfigError) -> ConfigError:
-    found = (each for each in error.problems if isinstance(each, Problem))
-    return config_error([*problems_beside_plugins(text), *(located(text, each) for each in found)])
-
-
-async def build_snapshot(
-    document: ConfigDocument, version: int, before: Iterable[Part], resources: Resources
-) -> Snapshot:
-    """Return the snapshot of `document`, started, with the parts of `before` that did not change.
-
-    Raises ConfigError with every problem, after closing what was started for it.
+    The event loop gets a turn every few milliseconds meanwhile. Raises ConfigError with every problem, after closing
+    what was started for it.
     """
-    loaded, registry = read(document)
-    builder = _Builder(loaded, registry, {part.key: part for part in before}, resources, document)
-    snapshot = builder.build(version)
+    builder = _Builder(config, {part.key: part for part in before}, resources)
+    snapshot = await builder.build(version)
     try:
-        await _start(builder.new, loaded)
+        await _start(builder.new, config.loaded)
         _show(snapshot)
     except BaseException:
         for part in reversed(builder.new):
@@ -98,9 +74,23 @@ async def build_snapshot(
     return snapshot
 
 
-async def _start(parts: list[Part], loaded: LoadedConfig) -> None:
-    outcomes = await asyncio.gather(*(_start_one(part) for part in parts), return_exceptions=True)
-    failed = [(part, error) for part, error in zip(parts, outcomes, strict=True) if error is not None]
+async def _start(parts: Sequence[Part], loaded: LoadedConfig) -> None:
+    """Start the parts side by side, a few more in each turn of the loop."""
+    loop = asyncio.get_running_loop()
+    starts: dict[asyncio.Task[None], Part] = {}
+    try:
+        for part in parts:
+            if part.has_start:
+                starts[loop.create_task(_start_one(part), name=f"start of {part.key}")] = part
+                if len(starts) % STARTS_A_TURN == 0:
+                    await asyncio.sleep(0)
+        outcomes = await asyncio.gather(*starts, return_exceptions=True)
+    except BaseException:
+        for start in starts:
+            start.cancel()
+        await asyncio.gather(*starts, return_exceptions=True)
+        raise
+    failed = [(part, error) for part, error in zip(starts.values(), outcomes, strict=True) if error is not None]
     if failed:
         raise config_error(problem for part, error in failed for problem in _start_problems(part, error, loaded))
 
@@ -111,8 +101,8 @@ async def _start_one(part: Part) -> None:
 
 
 def _start_problems(part: Part, error: BaseException, loaded: LoadedConfig) -> Iterator[Problem]:
-    if isinstance(error, ConfigError):
-        yield from (loaded.located(problem) for problem in error.problems if isinstance(problem, Problem))
+    if isinstance(error, ConfigError) and any(problems_in(error)):
+        yield from map(loaded.located, problems_in(error))
         return
     told = isinstance(error, MeshwrightError | ValueError | OSError)
     got = (str(error) or type(error).__name__) if told else describe_failure(error)
@@ -133,32 +123,33 @@ def _show(snapshot: Snapshot) -> None:
 class _Builder:
     """One snapshot in the making: nothing it does is visible before the snapshot is committed."""
 
-    loaded: LoadedConfig
-    registry: Registry
+    config: CheckedConfig
     before: dict[Hashable, Part]
     resources: Resources
-    document: ConfigDocument
     parts: dict[Hashable, Part] = field(default_factory=dict)
     new: list[Part] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     store: AnyStore | None = None
+    slices: Slices = field(default_factory=Slices)
 
-    def build(self, version: int) -> Snapshot:
-        config = self.loaded.config
+    @property
+    def registry(self) -> Registry:
+        return self.config.registry
+
+    async def build(self, version: int) -> Snapshot:
+        config = self.config.loaded.config
         self.store = self.plugin("store", config.store, ("store",), ("store",))
         router = self.plugin("router", config.router, ("router", version), ("router",))
-        built = {name: self.service(name, each) for name, each in config.services.items()}
+        built = await self.services(config.services)
         everywhere = self.filters(config.filters, ("filters",), None)
-        own = [self.filters(each.filters, ("routes", n, "filters"), each) for n, each in enumerate(config.routes)]
+        own = await self.filters_of(config.routes)
         self.refuse_problems()
         services = {name: service for name, service in built.items() if service is not None}
-        routes = tuple(
-            self.route(index, each, [*everywhere, *own[index]], services) for index, each in enumerate(config.routes)
-        )
-        self.compile(router, routes)
+        routes = await self.routes(config.routes, everywhere, own, services)
+        await self.compile(router, routes)
         return Snapshot(
             version=version,
-            config=self.loaded,
+            config=self.config.loaded,
             registry=self.registry,
             router=router,
             routes=routes,
@@ -167,16 +158,43 @@ class _Builder:
             parts=tuple(self.parts.values()),
         )
 
-    def compile(self, router: AnyRouter, routes: tuple[LiveRoute, ...]) -> None:
+    async def services(self, configs: Mapping[str, ServiceConfig]) -> dict[str, Upstream | None]:
+        built = {}
+        for name, config in configs.items():
+            built[name] = self.service(name, config)
+            await self.slices.turn()
+        return built
+
+    async def filters_of(self, routes: Sequence[RouteConfig]) -> list[list[FilterCall]]:
+        built = []
+        for index, route in enumerate(routes):
+            built.append(self.filters(route.filters, ("routes", index, "filters"), route))
+            await self.slices.turn()
+        return built
+
+    async def routes(
+        self,
+        configs: Sequence[RouteConfig],
+        everywhere: Sequence[FilterCall],
+        own: Sequence[Sequence[FilterCall]],
+        services: Mapping[str, Upstream],
+    ) -> tuple[LiveRoute, ...]:
+        built = []
+        for index, config in enumerate(configs):
+            built.append(self.route(index, config, [*everywhere, *own[index]], services))
+            await self.slices.turn()
+        return tuple(built)
+
+    async def compile(self, router: AnyRouter, routes: tuple[LiveRoute, ...]) -> None:
         try:
-            router.compile(routes)
+            await in_thread(router.compile, routes)
         except ValueError as error:
-            expected = f"routes that the router {router.name} can serve"
-            raise config_error([self.loaded.located(Problem("", None, ("routes",), expected, str(error)))]) from error
+            problem = Problem("", None, ("routes",), f"routes that the router {router.name} can serve", str(error))
+            raise config_error([self.config.loaded.located(problem)]) from error
 
     def refuse_problems(self) -> None:
         if self.problems:
-            raise config_error(self.loaded.located(problem) for problem in self.problems)
+            raise config_error(self.config.loaded.located(problem) for problem in self.problems)
 
     def part(self, key: Hashable, fingerprint: Any, path: KeyPath, make: Callable[[Tasks], T]) -> T:
         """Return the part of that key: the one before if it was built from the same, else a new one."""
@@ -199,7 +217,7 @@ class _Builder:
             route=route.name if route else None,
             match=route.match.compiled() if route else None,
             service=service,
-            base_dir=self.document.base_dir,
+            base_dir=self.config.document.base_dir,
             clock=self.resources.clock,
             random=self.resources.random,
             metrics=self.resources.metrics,
@@ -213,7 +231,7 @@ class _Builder:
         place = (*path, use.name)
 
         def make(tasks: Tasks) -> Any:
-            return self.registry.build(kind, use.name, _options(use), self.context(place, tasks, route=route))
+            return self.registry.build(kind, use.name, use.checked, self.context(place, tasks, route=route))
 
         with self.noting_problems():
             return self.part(key, (self.registry.find(kind, use.name).target, use.options), place, make)
@@ -224,7 +242,7 @@ class _Builder:
         try:
             yield
         except ConfigError as error:
-            self.problems.extend(problem for problem in error.problems if isinstance(problem, Problem))
+            self.problems.extend(problems_in(error))
 
     def filters(self, uses: Iterable[PluginUse], path: KeyPath, route: RouteConfig | None) -> list[FilterCall]:
         built = []
@@ -254,7 +272,7 @@ class _Builder:
     def balanced(self, name: str, config: ServiceConfig, discovery: PluginUse, tasks: Tasks) -> Service:
         def build(kind: Kind, use: PluginUse) -> Any:
             context = self.context(("services", name, kind, use.name), tasks, service=name)
-            return self.registry.build(kind, use.name, _options(use), context)
+            return self.registry.build(kind, use.name, use.checked, context)
 
         return Service(
             name,
@@ -262,6 +280,7 @@ class _Builder:
             discovery=build("discovery", discovery),
             limits=_limits(config),
             metrics=self.resources.metrics,
+            host=config.host,
         )
 
     def static(self, config: ServiceConfig) -> PluginUse:
@@ -275,7 +294,7 @@ class _Builder:
         from meshwright.asgi.service import AsgiService
 
         return AsgiService(
-            name, config.app or "", base_dir=self.document.base_dir, response_timeout_s=config.response_timeout
+            name, config.app or "", base_dir=self.config.document.base_dir, response_timeout_s=config.response_timeout
         )
 
     def unrouted(self, filters: list[FilterCall]) -> LiveRoute:
@@ -296,23 +315,15 @@ async def _refuse(request: Request) -> Response:
 
 
 def _innermost(name: str, config: RouteConfig, services: Mapping[str, Upstream]) -> CallNext:
-    targets = [
-        Target(service=target.service, weight=target.weight, call=services[target.service].call) for target in config.to
-    ]
-    if not targets:
+    if not config.to:
         return partial(_unanswered, name)
-    if len(targets) == 1:
-        return targets[0].call
-    sticky = config.sticky
-    return Split(targets, cookie=(sticky and sticky.cookie) or "", header=(sticky and sticky.header) or "")
+    if len(config.to) == 1:
+        return services[config.to[0].service].call
+    return split_of(config, lambda service: services[service].call)
 
 
 async def _unanswered(name: str, request: Request) -> Response:
     raise NoRouteError(f"route {name}: it names no service, and no filter has answered", code="no_service")
-
-
-def _options(use: PluginUse) -> Options | None:
-    return use.options if isinstance(use.options, Options) else None
 
 
 def _limits(config: ServiceConfig) -> PoolLimits:

@@ -9,13 +9,14 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
-from meshwright.config.model import RouteConfig, StickyConfig
+from meshwright.config.model import RouteConfig
 from meshwright.config.plugin_use import PluginUse
 from meshwright.http1.rules import host_name
 from meshwright.http1.target import normalise_path, split_target
 from meshwright.traffic.snapshot import Snapshot
-from meshwright.traffic.split import Split, Target
-from meshwright_sdk import Body, Context, DownstreamError, Endpoint, Headers, Options, Request, Response
+from meshwright.traffic.split import split_of
+from meshwright_sdk import Body, Context, DownstreamError, Endpoint, Headers, Request, Response
+from meshwright_sdk.balancing import AnyBalancer
 
 _METHOD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _URL = re.compile(r"(?:(?P<scheme>https?)://(?P<authority>[^/?#]+))?(?P<target>(?:[/?].*)?)", re.IGNORECASE)
@@ -180,18 +181,15 @@ def _chosen_service(route: RouteConfig, request: Request) -> str:
         chosen.append(name)
         return Response()
 
-    targets = [Target(service=each.service, weight=each.weight, call=partial(note, each.service)) for each in route.to]
-    sticky = route.sticky or StickyConfig()
-    split = Split(targets, cookie=sticky.cookie or "", header=sticky.header or "")
+    split = split_of(route, lambda name: partial(note, name))
     with suppress(StopIteration):  # it waits for nothing, so that one step takes it to its end
         split(request).send(None)
     return chosen[0]
 
 
 def _pick(snapshot: Snapshot, use: PluginUse, endpoints: Sequence[Endpoint], request: Request) -> Endpoint | None:
-    options = use.options if isinstance(use.options, Options) else None
-    picked: Endpoint | None = snapshot.registry.build("balancer", use.name, options, Context()).pick(endpoints, request)
-    return picked
+    balancer: AnyBalancer = snapshot.registry.build("balancer", use.name, use.checked, Context())
+    return balancer.pick(endpoints, request)
 
 
 def _endpoint(endpoint: Endpoint, zone: str, picked: bool) -> EndpointChoice:

@@ -8,7 +8,9 @@ from contextlib import AsyncExitStack
 from random import Random
 
 from meshwright.plugin_host.frames import describe_failure
+from meshwright.traffic.beside import in_thread
 from meshwright.traffic.build import Resources, build_snapshot
+from meshwright.traffic.checked import CheckedConfig, read
 from meshwright.traffic.counts import Visit
 from meshwright.traffic.parts import CLOSE_S, hold, release
 from meshwright.traffic.snapshot import Snapshot
@@ -39,9 +41,13 @@ class Gateway:
 
         Raises ConfigError with every problem found; nothing of the new snapshot is left then.
         """
+        return await self.build(await in_thread(read, document), version)
+
+    async def build(self, config: CheckedConfig, version: int) -> Snapshot:
+        """Do the same with a document that has been read."""
         resources = Resources(self.metrics, SystemClock(), Random(), self.call_service)
         before = self.snapshot.parts if self.snapshot is not None else ()
-        return await build_snapshot(document, version, before, resources)
+        return await build_snapshot(config, version, before, resources)
 
     async def commit(self, snapshot: Snapshot) -> None:
         """Serve `snapshot` from now on; the one before is closed when its last request has ended."""

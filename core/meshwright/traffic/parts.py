@@ -8,6 +8,7 @@ from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from meshwright_sdk.plugin import Plugin
 from meshwright_sdk.tasks import Tasks
 
 logger = logging.getLogger("meshwright.parts")
@@ -33,6 +34,12 @@ class Part:
     tasks: Tasks = field(default_factory=Tasks)
     holders: int = field(default=0, init=False)
 
+    @property
+    def has_start(self) -> bool:
+        """Whether its start does anything; of ten thousand filters hardly one does."""
+        start = getattr(self.value, "start", None)
+        return start is not None and getattr(start, "__func__", None) is not Plugin.start
+
     async def start(self) -> None:
         """Start it; only for a part that is new. That it calls `sys.exit` is a failure as any other."""
         start = getattr(self.value, "start", None)
@@ -47,6 +54,8 @@ class Part:
 
         It is closed in a task of its own, for one that does not heed its cancellation can only be left alone.
         """
+        if not (self._has_close or len(self.tasks)):
+            return
         closing = asyncio.get_running_loop().create_task(self._close(), name=f"close of {self.key}")
         try:
             _, hanging = await asyncio.wait([closing], timeout=within_s)
@@ -54,6 +63,11 @@ class Part:
             closing.cancel()
         if hanging:
             logger.error("closing %s takes longer than %g s; going on without it", self.key, within_s)
+
+    @property
+    def _has_close(self) -> bool:
+        close = getattr(self.value, "close", None)
+        return close is not None and getattr(close, "__func__", None) is not Plugin.close
 
     async def _close(self) -> None:
         close = getattr(self.value, "close", None)

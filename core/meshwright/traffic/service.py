@@ -6,6 +6,7 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Callable, Sequence
+from copy import copy
 from functools import partial
 from typing import Any
 
@@ -30,29 +31,43 @@ _REPEATABLE = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"))
 
 
 class LiveEndpoint(Carrier, Endpoint):
-    """An endpoint with the pool of connections to it."""
+    """An endpoint with the pool of connections to it; `host` is the Host that its URL stands for."""
 
-    __slots__ = ("pool",)
+    __slots__ = (
+        "host",
+        "pool",
+    )
 
     def __init__(self, instance: Instance, make_pool: Callable[[Endpoint], Pool]) -> None:
         super().__init__(instance)
         self.pool = make_pool(self)
+        self.host = self.origin.authority.encode("ascii")
 
 
 class Service:
     """An upstream service: discovery keeps its endpoints, the balancer picks one for each call.
 
+    `host` is the Host that requests are sent with: `keep` the client's, `endpoint` the endpoint's, or another one.
     It outlives a reload that does not change its configuration, with its pools, counts and balancer.
     """
 
     def __init__(
-        self, name: str, *, balancer: AnyBalancer, discovery: AnyDiscovery, limits: PoolLimits, metrics: Metrics
+        self,
+        name: str,
+        *,
+        balancer: AnyBalancer,
+        discovery: AnyDiscovery,
+        limits: PoolLimits,
+        metrics: Metrics,
+        host: str = "keep",
     ) -> None:
         self.name = name
         self.balancer = balancer
         self.endpoints: tuple[LiveEndpoint, ...] = ()
         self._discovery = discovery
         self._limits = limits
+        self._keeps_host = host == "keep"
+        self._host = b"" if host == "endpoint" else host.encode("ascii")
         self._tasks = Tasks()  # not those of its plugins' contexts, which go on until the plugins are closed
         self._known = asyncio.Event()
         self._tls: ssl.SSLContext | None = None
@@ -95,7 +110,8 @@ class Service:
         if endpoint is None:
             raise NoEndpointsError(f"service {self.name}: no endpoint is available")
         assert isinstance(endpoint, LiveEndpoint)
-        response = await endpoint.carry(request, _exchange(endpoint.pool, request))
+        sent = request if self._keeps_host else _with_host(request, self._host or endpoint.host)
+        response = await endpoint.carry(request, _exchange(endpoint.pool, sent))
         response.endpoint = endpoint
         return response
 
@@ -153,6 +169,14 @@ class Service:
             "balancer": self.balancer.name,
             "endpoints": [_endpoint_status(endpoint) for endpoint in self.endpoints],
         }
+
+
+def _with_host(request: Request, host: bytes) -> Request:
+    """Return `request` with another Host; filters on its way back, and other services, see the one it came with."""
+    sent = copy(request)
+    sent.headers = request.headers.copy()
+    sent.headers.set_bytes(b"host", host)
+    return sent
 
 
 async def _exchange(pool: Pool, request: Request) -> Response:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from meshwright.config.model import RouteConfig, StickyConfig
 from meshwright_sdk.filters import CallNext
 from meshwright_sdk.request import Request
 from meshwright_sdk.response import Response
@@ -62,3 +63,10 @@ class Split:
             if place < 0:
                 return target
         raise AssertionError("the weights add up to the total")
+
+
+def split_of(route: RouteConfig, call_of: Callable[[str], CallNext]) -> Split:
+    """Return the split that the route's `to` and `sticky` ask for; `call_of` gives the call of a service."""
+    targets = [Target(service=each.service, weight=each.weight, call=call_of(each.service)) for each in route.to]
+    sticky = route.sticky or StickyConfig()
+    return Split(targets, cookie=sticky.cookie or "", header=sticky.header or "")

@@ -9,9 +9,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from meshwright.admin.app import admin_app
-from meshwright.processes.checked import check
 from meshwright.processes.control import Control
 from meshwright.processes.fleet import Fleet
+from meshwright.processes.reading import check
 from meshwright_sdk import ConfigError
 from meshwright_sdk.testing import ManualClock
 from tests.core.processes.fake_worker import YAML, FakeSource, FakeWorker, document

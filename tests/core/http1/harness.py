@@ -12,6 +12,7 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from meshwright.http1.counts import ListenerCounts
+from meshwright.http1.forwarding import DEFAULT_FORWARDING, Forwarding
 from meshwright.http1.server import HttpServerProtocol
 from meshwright.http1.settings import ServerLimits, ServerSettings
 from meshwright.traffic.chain import compose
@@ -40,7 +41,7 @@ from tests.core.http1.wire import Script, ScriptedUpstream, Wire, connect, liste
 Handle = Callable[[Request], Awaitable[Response]]
 
 
-IMPATIENT = ServerSettings(limits=ServerLimits(half_close_s=0.0))
+IMPATIENT = ServerLimits(half_close_s=0.0)
 """A client that closes its half has left: nothing waits for what it may still want to read."""
 
 
@@ -78,15 +79,21 @@ class Server:
 
 @asynccontextmanager
 async def serving(
-    handle: Handle, *, bytewise: bool = False, small_buffers: bool = False, settings: ServerSettings = IMPATIENT
+    handle: Handle,
+    *,
+    bytewise: bool = False,
+    small_buffers: bool = False,
+    forwarding: Forwarding = DEFAULT_FORWARDING,
+    limits: ServerLimits = IMPATIENT,
 ) -> AsyncIterator[Server]:
     """Serve `handle` by the server protocol; at the end nothing of any connection may be left."""
     state = ServerState()
+    settings = ServerSettings(limits=limits, forwarding=forwarding)
     bound = listening_socket(small_buffers=small_buffers)
 
     def protocol() -> HttpServerProtocol:
-        counts = ListenerCounts(Metrics(), "test")
-        return HttpServerProtocol(handle, counts, cast(uvicorn.Config, None), state, {}, settings=settings)
+        counts, config = ListenerCounts(Metrics(), "test"), cast(uvicorn.Config, None)
+        return HttpServerProtocol(handle, counts, config, state, {}, settings=settings)
 
     listener = await asyncio.get_running_loop().create_server(protocol, sock=bound)
     server = Server(bound.getsockname()[1], state, bytewise, small_buffers)
@@ -214,6 +221,7 @@ async def gateway_to(
     limits: PoolLimits | None = None,
     bytewise: bool = False,
     small_buffers: bool = False,
+    forwarding: Forwarding = DEFAULT_FORWARDING,
 ) -> AsyncIterator[Rig]:
     """Run a gateway in front of an upstream; at the end each request's life has ended, once, and nothing is held."""
     async with (
@@ -234,7 +242,7 @@ async def gateway_to(
 
         snapshot = snapshot_of(gateway, service, filters)
         await gateway.commit(snapshot)
-        async with serving(watched, bytewise=bytewise, small_buffers=small_buffers) as server:
+        async with serving(watched, bytewise=bytewise, small_buffers=small_buffers, forwarding=forwarding) as server:
             rig = Rig(upstream, service, gateway, snapshot, server, begun, statuses, ended)
             yield rig
         await rig.settled()

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from tests.core.http1.corpus.case import CANARY, CANARY_SEEN, Case, Seen, parameters
-from tests.core.http1.corpus.requests import KNOWN, REQUESTS
+from tests.core.http1.corpus.case import CANARY, CANARY_SEEN, Case, Seen
+from tests.core.http1.corpus.requests import REQUESTS
 from tests.core.http1.corpus.strict import StrictReader
 from tests.core.http1.harness import Rig, gateway_to
 from tests.core.http1.wire import Message, Wire, until
@@ -83,7 +83,7 @@ def matches(seen: list[Seen], expected: tuple[Seen, ...]) -> bool:
 
 
 @pytest.mark.asyncio(loop_factories=["asyncio"])  # how bytes are read does not depend on the loop
-@pytest.mark.parametrize("name", parameters(REQUESTS, KNOWN))
+@pytest.mark.parametrize("name", REQUESTS)
 async def test_a_request_is_read_in_one_way_or_refused_and_nothing_follows_it(name: str) -> None:
     case = REQUESTS[name]
     outcomes: list[list[int]] = []

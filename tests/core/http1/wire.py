@@ -60,6 +60,7 @@ class Wire:
         self.reader = reader
         self.writer = writer
         self._bytewise = bytewise
+        self.trailers: list[bytes] = []
 
     async def send(self, *parts: bytes) -> None:
         """Send the parts in one piece, or byte by byte where the test wants it so."""
@@ -113,7 +114,8 @@ class Wire:
         while size := int(await self.read_until(b"\r\n"), 16):
             yield await self.read(size)
             assert await self.read(2) == b"\r\n"
-        assert await self.read_until(b"\r\n") == b"\r\n"
+        while (line := await self.read_until(b"\r\n")) != b"\r\n":
+            self.trailers.append(line)
 
     async def ended(self) -> bool:
         """Wait for the other end to close; return whether it ended cleanly, with nothing more to read."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from meshwright.processes.exposition import FamilyDump, dump
+from meshwright.processes.reading import Reading
 from meshwright_sdk import ConfigDocument, ConfigSource, Context, Metrics, NoOptions
 
 YAML = """\
@@ -45,9 +46,9 @@ class FakeWorker:
         self.services: list[dict[str, Any]] = []
         self.explained: list[tuple[str, str, Sequence[Sequence[str]]]] = []
 
-    async def prepare(self, document: ConfigDocument, version: int) -> None:
+    async def prepare(self, reading: Reading, version: int) -> None:
         await self._behave("prepare")
-        self.documents.append(document)
+        self.documents.append(reading.document)
         self.prepared.add(version)
         self.most_prepared = max(self.most_prepared, len(self.prepared))
 

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from meshwright.processes.checked import CheckedConfig, check
 from meshwright.processes.control import WATCH_AGAIN_S, Control
 from meshwright.processes.exposition import render
 from meshwright.processes.fleet import Fleet
+from meshwright.processes.reading import check
+from meshwright.traffic.checked import CheckedConfig
 from meshwright_sdk import ConfigError, Tasks
 from meshwright_sdk.testing import ManualClock
 from tests.core.processes.fake_worker import YAML, FakeSource, FakeWorker

@@ -6,8 +6,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from meshwright.processes.checked import CheckedConfig, check
 from meshwright.processes.ports import Ports
+from meshwright.processes.reading import check
+from meshwright.traffic.checked import CheckedConfig
 from meshwright_sdk import ConfigError
 from tests.core.processes.fake_worker import YAML, document
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from meshwright.processes.reading import Reading
 from meshwright.processes.worker import LocalWorker
 from meshwright_sdk import ConfigDocument, ConfigError
 
@@ -59,8 +60,8 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def document(folder: Path, text: str = YAML) -> ConfigDocument:
-    return ConfigDocument(text=text, name="gateway.yaml", base_dir=folder)
+def reading(folder: Path, text: str = YAML) -> Reading:
+    return Reading(ConfigDocument(text=text, name="gateway.yaml", base_dir=folder))
 
 
 def notes(folder: Path) -> list[str]:
@@ -80,7 +81,7 @@ async def ask(address: str) -> str:
 
 
 async def test_a_version_is_served_from_its_commit_on(worker: LocalWorker, folder: Path) -> None:
-    await worker.prepare(document(folder, YAML.replace("TEXT", "one")), 1)
+    await worker.prepare(reading(folder, YAML.replace("TEXT", "one")), 1)
     before = await worker.status()
     await worker.commit(1)
 
@@ -90,9 +91,9 @@ async def test_a_version_is_served_from_its_commit_on(worker: LocalWorker, folde
 
 
 async def test_a_discarded_version_changes_nothing(worker: LocalWorker, folder: Path) -> None:
-    await worker.prepare(document(folder, YAML.replace("TEXT", "one")), 1)
+    await worker.prepare(reading(folder, YAML.replace("TEXT", "one")), 1)
     await worker.commit(1)
-    await worker.prepare(document(folder, YAML.replace("TEXT", "two")), 2)
+    await worker.prepare(reading(folder, YAML.replace("TEXT", "two")), 2)
     await worker.discard(2)
     await worker.discard(3)
 
@@ -102,11 +103,11 @@ async def test_a_discarded_version_changes_nothing(worker: LocalWorker, folder: 
 
 async def test_discarding_stops_a_preparation_that_still_runs(worker: LocalWorker, folder: Path) -> None:
     slow = YAML.replace("filters: [", "filters: [slow, ")
-    preparing = asyncio.gather(worker.prepare(document(folder, slow), 1), return_exceptions=True)
+    preparing = asyncio.gather(worker.prepare(reading(folder, slow), 1), return_exceptions=True)
     for _ in range(1000):
         if notes(folder):
             break
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.005)
 
     await worker.discard(1)
 
@@ -122,7 +123,7 @@ async def test_the_ports_that_were_given_are_bound(folder: Path) -> None:
         held.bind(("127.0.0.1", 0))
         ports["web"] = held.getsockname()[1]
 
-        await worker.prepare(document(folder), 1)
+        await worker.prepare(reading(folder), 1)
         await worker.commit(1)
 
         assert await address(worker) == f"127.0.0.1:{ports['web']}"
@@ -133,13 +134,13 @@ async def test_an_address_that_cannot_be_had_is_told_by_its_place_in_the_file(
     worker: LocalWorker, folder: Path
 ) -> None:
     with pytest.raises(ConfigError, match=r"gateway\.yaml:1: listeners\[0\]\.bind: expected .* got 192\.0\.2\.1:80"):
-        await worker.prepare(document(folder, YAML.replace("127.0.0.1:0", "192.0.2.1:80")), 1)
+        await worker.prepare(reading(folder, YAML.replace("127.0.0.1:0", "192.0.2.1:80")), 1)
 
 
 async def test_plugins_are_told_of_the_first_version_and_of_the_end(folder: Path) -> None:
     worker = LocalWorker("0", {})
     for version in (1, 2):
-        await worker.prepare(document(folder), version)
+        await worker.prepare(reading(folder), version)
         await worker.commit(version)
     await worker.stop(1.0)
 
@@ -150,7 +151,7 @@ async def test_a_plugin_whose_hook_raises_does_not_stop_the_worker(
     worker: LocalWorker, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (folder / "plugin.py").write_text(PLUGIN.replace('note("started")', "1 / 0"))
-    await worker.prepare(document(folder, YAML.replace("TEXT", "one")), 1)
+    await worker.prepare(reading(folder, YAML.replace("TEXT", "one")), 1)
     await worker.commit(1)
 
     assert await ask(await address(worker)) == "one"

@@ -10,9 +10,9 @@ from meshwright.traffic import service as service_module
 from meshwright.traffic.pool import PoolLimits
 from meshwright.traffic.service import Service
 from meshwright_plugins.balancers.weighted_round_robin import WeightedRoundRobin
-from meshwright_sdk import Context, Counter, Discovery, Instance, Metrics, NoEndpointsError, NoOptions, ResetError
+from meshwright_sdk import Body, Context, Counter, Discovery, Instance, Metrics, NoEndpointsError, NoOptions, ResetError
 from meshwright_sdk.testing import make_request
-from tests.core.http1.wire import ScriptedUpstream, Wire, scripted_upstream, turns, until
+from tests.core.http1.wire import Message, ScriptedUpstream, Wire, scripted_upstream, turns, until
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 
@@ -50,21 +50,22 @@ class Told(Discovery[NoOptions]):
         self.closed = True
 
 
-def make_service(discovery: Discovery[NoOptions], metrics: Metrics | None = None) -> Service:
+def make_service(discovery: Discovery[NoOptions], metrics: Metrics | None = None, host: str = "keep") -> Service:
     return Service(
         "orders",
         balancer=WeightedRoundRobin(NoOptions(), Context()),
         discovery=discovery,
         limits=PoolLimits(),
         metrics=metrics or Metrics(),
+        host=host,
     )
 
 
 @asynccontextmanager
-async def service_to(*upstreams: ScriptedUpstream) -> AsyncIterator[tuple[Service, Told]]:
+async def service_to(*upstreams: ScriptedUpstream, host: str = "keep") -> AsyncIterator[tuple[Service, Told]]:
     discovery = Told()
     discovery.reports.put_nowait([Instance(url=upstream.url) for upstream in upstreams])
-    service = make_service(discovery)
+    service = make_service(discovery, host=host)
     await service.start()
     yield service, discovery
     await service.close()
@@ -214,3 +215,42 @@ async def test_the_status_shows_each_endpoint() -> None:
     (endpoint,) = status["endpoints"]
     assert (endpoint["url"], endpoint["requests"], endpoint["in_flight"]) == (upstream.url, 1, 0)
     assert endpoint["pool"]["idle"] == 1
+
+
+@pytest.mark.parametrize(
+    ("host", "sent"),
+    [("keep", "Shop.test:81"), ("endpoint", "127.0.0.1:{port}"), ("orders.internal:8080", "orders.internal:8080")],
+)
+async def test_a_service_gets_the_host_that_it_asks_for_and_nobody_else_sees_it(host: str, sent: str) -> None:
+    seen: list[Message] = []
+
+    async def keep(wire: Wire) -> None:
+        while True:
+            seen.append(await wire.message())
+            await wire.send(OK)
+
+    async with scripted_upstream(keep) as upstream, service_to(upstream, host=host) as (service, _):
+        request = make_request(headers={"host": "Shop.test:81", "x-a": "1"})
+        for _ in range(2):
+            (await service.call(request)).settle()
+
+        assert [each.headers.getlist("host") for each in seen] == [[sent.format(port=upstream.port)]] * 2
+        assert [each.headers["x-a"] for each in seen] == ["1", "1"]
+        assert (request.headers.getlist("host"), len(request.answers or ())) == (["Shop.test:81"], 2)
+
+
+async def test_a_body_goes_along_with_another_host() -> None:
+    bodies: list[bytes] = []
+
+    async def keep(wire: Wire) -> None:
+        bodies.append((await wire.message()).body)
+        await wire.send(OK)
+
+    async def parts() -> AsyncIterator[bytes]:
+        yield b"hel"
+        yield b"lo"
+
+    async with scripted_upstream(keep) as upstream, service_to(upstream, host="endpoint") as (service, _):
+        (await service.call(make_request("POST", body=Body.stream(parts())))).settle()
+        await until(lambda: not service.endpoints[0].pool.open)
+    assert bodies == [b"hello"]

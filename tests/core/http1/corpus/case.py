@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-
-import pytest
 
 BAD = frozenset((400,))
 CODING = frozenset((400, 501))
@@ -72,11 +69,3 @@ def either(
 ) -> Case:
     """Have it refused, or else read as `seen` and as nothing else."""
     return Case(sent, seen or (Seen("GET"),), statuses, free=True, absent=absent, last=last)
-
-
-def parameters(names: Iterable[str], known: Mapping[str, str]) -> list[object]:
-    """Return a parameter for each case; those in `known` have to fail, and say so when they do not any more."""
-    return [
-        pytest.param(name, marks=[pytest.mark.xfail(reason=known[name], strict=True)] if name in known else [])
-        for name in names
-    ]

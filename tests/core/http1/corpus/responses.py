@@ -246,16 +246,3 @@ RESPONSES: dict[str, Answer] = {
     )
     for name, answer in table.items()
 }
-
-_VERSION = "the parser takes versions and protocols that were not asked for"
-_PHRASE = "the parser does not look at the letters of the phrase"
-
-KNOWN_RESPONSES: dict[str, str] = {
-    "status line: HTTP/2.0": _VERSION,
-    "status line: HTTP/0.9": _VERSION,
-    "status line: RTSP": _VERSION,
-    "status line: nul in the phrase": _PHRASE,
-    "status line: control in the phrase": _PHRASE,
-    "status line: line feed before": "the parser takes bare line feeds in front of a status line",
-}
-"""What is not yet as it has to be, and why."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from meshwright.processes.checked import check
+from meshwright.processes.reading import check
 from meshwright_sdk import ConfigDocument
 
 YAML = "routes: [{to: s}, {to: s}]\nservices: {s: {endpoints: ['http://127.0.0.1:1']}}"

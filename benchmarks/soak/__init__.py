@@ -1,0 +1,1 @@
+"""Mixed traffic whose both ends break off at random, and what is left in the gateway afterwards."""

@@ -1,0 +1,52 @@
+"""`CheckedConfig`: a document that was read and found right, with the plugins it names; nothing is built of it here."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from meshwright.config import (
+    Document,
+    LoadedConfig,
+    config_error,
+    located,
+    plugin_entries,
+    problems_beside_plugins,
+    problems_in,
+    read_document,
+    validate,
+)
+from meshwright.plugin_host.registry import Registry
+from meshwright_sdk import ConfigDocument, ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedConfig:
+    """What is known of a configuration before anything is built of it."""
+
+    document: ConfigDocument
+    loaded: LoadedConfig
+    registry: Registry
+
+    @property
+    def files(self) -> frozenset[Path]:
+        """Every file it was made of beside the document itself."""
+        return self.loaded.files | self.registry.files
+
+
+def read(document: ConfigDocument) -> CheckedConfig:
+    """Read and check a document, and import the plugins it names; raises ConfigError with every problem.
+
+    It needs no event loop and takes about a second for 10,000 routes: where there is traffic, in a thread.
+    """
+    text = read_document(document.text, document.name, environ=os.environ, folder=document.base_dir)
+    try:
+        registry = Registry.load(plugin_entries(text), document.base_dir)
+    except ConfigError as error:
+        raise _located_in(text, error) from error
+    return CheckedConfig(document, validate(text, registry.options_of), registry)
+
+
+def _located_in(text: Document, error: ConfigError) -> ConfigError:
+    return config_error([*problems_beside_plugins(text), *(located(text, each) for each in problems_in(error))])
