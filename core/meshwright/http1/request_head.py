@@ -13,7 +13,7 @@ from meshwright_sdk.errors import DownstreamError
 from meshwright_sdk.headers import Headers, RawHeaders
 from meshwright_sdk.request import Address, Request
 
-_REFUSED_METHODS = frozenset(("CONNECT", "TRACE"))
+_REFUSED_METHODS = frozenset(("CONNECT", "TRACE", "PRI"))
 _ALLOWED_METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 _ABSOLUTE = re.compile(rb"(https?)://([^/?#]+)(/[^?#]*)?(?:\?([^#]*))?", re.IGNORECASE)
 

@@ -7,7 +7,7 @@ import logging
 import socket
 import struct
 from collections.abc import AsyncIterable, Awaitable, Callable
-from typing import TYPE_CHECKING, Any, cast
+from typing import cast
 
 from meshwright.http1.counts import ListenerCounts
 from meshwright.http1.exchange import Exchange, TunnelFlow
@@ -24,6 +24,7 @@ from meshwright.http1.grammar import (
 from meshwright.http1.request_head import Peer, keeps_alive, peer_of, request_of
 from meshwright.http1.response_sink import ResponseSink, response_head
 from meshwright.http1.rules import STATUS_LINES, has_no_body, read_head, write_fields
+from meshwright.http1.server_state import ServerState
 from meshwright.http1.settings import DEFAULT_SETTINGS, ServerSettings
 from meshwright.http1.stream import BodyStream
 from meshwright.http1.tunnel import carry
@@ -31,10 +32,6 @@ from meshwright_sdk.errors import BodyTooLargeError, ClientGoneError, Downstream
 from meshwright_sdk.problems import problem
 from meshwright_sdk.request import Request
 from meshwright_sdk.response import Response, Tunnel
-
-if TYPE_CHECKING:
-    import uvicorn
-    from uvicorn.server import ServerState
 
 logger = logging.getLogger("meshwright.http1")
 
@@ -53,8 +50,9 @@ LINGER_S = 2.0
 class HttpServerProtocol(asyncio.Protocol):
     """One connection from a client: requests in, one at a time and in order; responses out.
 
-    It takes the arguments uvicorn gives a protocol, after its counts and `handle`, which never raises anything
-    but CancelledError. A request is read when the one before it has been answered, whatever has come already.
+    `handle` never raises anything but CancelledError. A request is read when the one before it has been answered,
+    whatever has come already. `claimed_addresses`, set before the connection is made, are the peer's and our own
+    where a proxy has told them (PROXY protocol); without them the socket knows.
     """
 
     __slots__ = (
@@ -76,6 +74,7 @@ class HttpServerProtocol(asyncio.Protocol):
         "_read_paused",
         "_reading_since",
         "_response",
+        "_retiring",
         "_state",
         "_task",
         "_transport",
@@ -83,6 +82,7 @@ class HttpServerProtocol(asyncio.Protocol):
         "_unsent",
         "_waiting",
         "_writable",
+        "claimed_addresses",
         "deadline",
     )
 
@@ -90,18 +90,15 @@ class HttpServerProtocol(asyncio.Protocol):
         self,
         handle: Handle,
         counts: ListenerCounts,
-        config: uvicorn.Config,
-        server_state: ServerState,
-        app_state: dict[str, Any],
-        _loop: asyncio.AbstractEventLoop | None = None,
+        state: ServerState,
         settings: ServerSettings = DEFAULT_SETTINGS,
     ) -> None:
         self._handle = handle
         self._counts = counts
         self._forwarding = settings.forwarding
         self._limits = settings.limits
-        self._state = server_state
-        self._loop = _loop or asyncio.get_running_loop()
+        self._state = state
+        self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport = cast("asyncio.Transport", None)
         self._peer: Peer = cast("Peer", None)
         self._waiting = b""
@@ -115,6 +112,8 @@ class HttpServerProtocol(asyncio.Protocol):
         self._half_closed = False
         self._read_paused = False
         self._lingering = False
+        self._retiring = False
+        self.claimed_addresses: tuple[object, object] | None = None
         self._dropped_bytes = 0
         self._unsent = 0
         self._reading_since = self._body_moved_at = self._body_spent_s = 0.0
@@ -125,15 +124,12 @@ class HttpServerProtocol(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        self._state.connections.add(self)  # type: ignore[arg-type]
+        self._state.connections.add(self)
         self._counts.connections.value += 1
         self._counts.open.value += 1
-        self._peer = peer_of(
-            transport.get_extra_info("peername"),
-            transport.get_extra_info("sockname"),
-            tls=transport.get_extra_info("sslcontext") is not None,
-            forwarding=self._forwarding,
-        )
+        peername, sockname = self.claimed_addresses or map(transport.get_extra_info, ("peername", "sockname"))
+        tls = transport.get_extra_info("sslcontext") is not None
+        self._peer = peer_of(peername, sockname, tls=tls, forwarding=self._forwarding)
         self.deadline = self._loop.time() + self._limits.header_timeout_s
 
     def data_received(self, data: bytes) -> None:
@@ -216,7 +212,7 @@ class HttpServerProtocol(asyncio.Protocol):
         if head.chunked and version != "1.1":
             raise DownstreamError("transfer-encoding: expected none in HTTP/1.0 (RFC 9112, section 6.1)")
         request = request_of(method, target, version, head, self._peer)
-        exchange = Exchange(request, head, self, keep_alive=keeps_alive(head, version))
+        exchange = Exchange(request, head, self, keep_alive=not self._retiring and keeps_alive(head, version))
         request.interim = exchange
         return exchange
 
@@ -575,6 +571,12 @@ class HttpServerProtocol(asyncio.Protocol):
             return
         error = DownstreamError(f"body: expected it in time; {late}", status=408, code="request_timeout")
         self._refuse_content(exchange, error)
+
+    def retire(self) -> None:
+        """Close after the request in progress, or after the next one that is here or comes; its response says so."""
+        self._retiring = True
+        if self._current is not None and not self._current.answered and not self._waiting:
+            self._current.keep_alive = False
 
     def shutdown(self) -> None:
         """Close after the response in progress, or now if there is none."""

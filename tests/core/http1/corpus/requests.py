@@ -1,4 +1,4 @@
-"""Every case of a request, by its name, and those that the gateway does not meet yet."""
+"""Every case of a request, by its name."""
 
 from __future__ import annotations
 

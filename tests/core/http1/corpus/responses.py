@@ -1,4 +1,4 @@
-"""Responses as upstreams send them: what a client has to see of each, and those not met yet."""
+"""Responses as upstreams send them: what a client has to see of each."""
 
 from __future__ import annotations
 
