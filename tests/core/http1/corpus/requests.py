@@ -28,7 +28,6 @@ KNOWN: dict[str, str] = {
     "sequence: bare line feed between": _BARE,
     "version: ICE with its method": _PROTOCOL,
     "version: RTSP": _PROTOCOL,
-    "target: absolute, and an odd Host": "Host is not looked at where the target has a host",
     "content-length: named by an underscore": _UNDERSCORE,
     "transfer-encoding: named by an underscore": _UNDERSCORE,
     "transfer-encoding: spaces and tabs": "the parser takes no tab behind the coding",
