@@ -8,7 +8,7 @@ import socket
 import struct
 from collections import deque
 from collections.abc import AsyncIterable, Awaitable, Callable
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import httptools
 
@@ -18,6 +18,7 @@ from meshwright.http1.forwarding import DEFAULT_FORWARDING, Forwarding
 from meshwright.http1.request_head import Peer, keeps_alive, peer_of, request_of
 from meshwright.http1.response_sink import ResponseSink, response_head
 from meshwright.http1.rules import STATUS_LINES, cause_of, has_no_body, read_head, size_of, write_fields
+from meshwright.http1.server_state import ServerState
 from meshwright.http1.stream import BodyStream
 from meshwright.http1.tunnel import carry
 from meshwright_sdk.body import Body
@@ -26,10 +27,6 @@ from meshwright_sdk.headers import RawHeaders
 from meshwright_sdk.problems import problem
 from meshwright_sdk.request import Request
 from meshwright_sdk.response import Response, Tunnel
-
-if TYPE_CHECKING:
-    import uvicorn
-    from uvicorn.server import ServerState
 
 logger = logging.getLogger("meshwright.http1")
 
@@ -54,8 +51,9 @@ _VERSIONS = frozenset(("1.1", "1.0"))
 class HttpServerProtocol(asyncio.Protocol):
     """One connection from a client: requests in, one at a time and in order; responses out.
 
-    It takes the arguments uvicorn gives a protocol, after its counts and `handle`, which never raises anything
-    but CancelledError. What cannot be parsed is answered in its turn, after the requests before it.
+    `handle` never raises anything but CancelledError. What cannot be parsed is answered in its turn, after the
+    requests before it. `claimed_addresses`, set before the connection is made, are the peer's and our own where a
+    proxy has told them (PROXY protocol); without them the socket knows.
     """
 
     __slots__ = (
@@ -79,6 +77,7 @@ class HttpServerProtocol(asyncio.Protocol):
         "_reading",
         "_refusal",
         "_response",
+        "_retiring",
         "_skipped",
         "_state",
         "_target",
@@ -88,6 +87,7 @@ class HttpServerProtocol(asyncio.Protocol):
         "_unsent",
         "_upgrading",
         "_writable",
+        "claimed_addresses",
         "deadline",
     )
 
@@ -95,17 +95,14 @@ class HttpServerProtocol(asyncio.Protocol):
         self,
         handle: Handle,
         counts: ListenerCounts,
-        config: uvicorn.Config,
-        server_state: ServerState,
-        app_state: dict[str, Any],
-        _loop: asyncio.AbstractEventLoop | None = None,
+        state: ServerState,
         forwarding: Forwarding = DEFAULT_FORWARDING,
     ) -> None:
         self._handle = handle
         self._counts = counts
         self._forwarding = forwarding
-        self._state = server_state
-        self._loop = _loop or asyncio.get_running_loop()
+        self._state = state
+        self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport = cast("asyncio.Transport", None)
         self._peer: Peer = cast("Peer", None)
         self._parser: Any = httptools.HttpRequestParser(self)
@@ -130,21 +127,20 @@ class HttpServerProtocol(asyncio.Protocol):
         self._lingering = False
         self._dropped_bytes = 0
         self._unsent = 0
+        self._retiring = False
+        self.claimed_addresses: tuple[object, object] | None = None
         self.deadline = 0.0
 
     # What the transport calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        self._state.connections.add(self)  # type: ignore[arg-type]
+        self._state.connections.add(self)
         self._counts.connections.value += 1
         self._counts.open.value += 1
-        self._peer = peer_of(
-            transport.get_extra_info("peername"),
-            transport.get_extra_info("sockname"),
-            tls=transport.get_extra_info("sslcontext") is not None,
-            forwarding=self._forwarding,
-        )
+        peername, sockname = self.claimed_addresses or map(transport.get_extra_info, ("peername", "sockname"))
+        tls = transport.get_extra_info("sslcontext") is not None
+        self._peer = peer_of(peername, sockname, tls=tls, forwarding=self._forwarding)
         self.deadline = self._loop.time() + HEAD_TIMEOUT_S
 
     def data_received(self, data: bytes) -> None:
@@ -283,7 +279,7 @@ class HttpServerProtocol(asyncio.Protocol):
             raise DownstreamError("transfer-encoding: expected none in HTTP/1.0 (RFC 9112, section 6.1)")
         request = request_of(parser.get_method().decode("ascii"), target, version, head, self._peer)
         self._skipped = bool(head.upgrade) and head.has_body and parser.should_upgrade()
-        self._reading = Exchange(request, head, self, keep_alive=keeps_alive(head, version))
+        self._reading = Exchange(request, head, self, keep_alive=not self._retiring and keeps_alive(head, version))
 
     def on_body(self, data: bytes) -> None:
         exchange = self._reading
@@ -577,8 +573,15 @@ class HttpServerProtocol(asyncio.Protocol):
         else:
             self._transport.close()
 
+    def retire(self) -> None:
+        """Close after the last request that is here, or after the next one; its response says so."""
+        self._retiring = True
+        last = self._reading or (self._queue[-1] if self._queue else self._current)
+        if last is not None and not last.answered:
+            last.keep_alive = False
+
     def shutdown(self) -> None:
-        """Close after the response in progress, or now if there is none; uvicorn calls it when it drains."""
+        """Close after the response in progress, or now if there is none."""
         self._queue.clear()
         self._refusal = None
         if self._current is not None:
