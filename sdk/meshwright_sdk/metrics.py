@@ -112,6 +112,12 @@ class Metrics:
         histogram: Histogram = self._metric(name, "histogram", help, labels, lambda: Histogram(bounds))
         return histogram
 
+    def remove(self, name: str, **labels: str) -> None:
+        """Show the metric of that name and labels no longer; who counts on its object counts for nobody."""
+        family = self.families.get(name)
+        if family is not None:
+            family.metrics.pop(tuple(sorted(labels.items())), None)
+
     def _metric(self, name: str, kind: str, help: str, labels: dict[str, str], make: Callable[[], Any]) -> Any:
         family = self.families.get(name)
         if family is None:

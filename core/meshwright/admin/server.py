@@ -11,9 +11,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from meshwright.admin.app import admin_app
 from meshwright.admin.connection import AdminConnection
+from meshwright.admin.graceful import GracefulServer
 from meshwright.config import Bind, Problem, config_error
+from meshwright.net.sockets import address_of, bind_socket
 from meshwright.processes.control import Control
-from meshwright.processes.listeners import Server, address_of, bind_socket
 from meshwright.traffic.checked import CheckedConfig
 from meshwright_sdk import Tasks
 
@@ -30,12 +31,12 @@ class _Prepared:
 
 @dataclass(frozen=True, slots=True)
 class _Serving:
-    server: Server
+    server: GracefulServer
     task: asyncio.Task[None]
 
     async def end(self) -> None:
         """Let running requests end, for a moment at most."""
-        await self.server.drain(self.task, GRACE_S, "admin API")
+        await self.server.drain(self.task, GRACE_S)
 
 
 class Admin:
@@ -85,7 +86,7 @@ class Admin:
 
     def _serve(self, bound: socket.socket) -> _Serving:
         self.address = address_of(bound)
-        server = Server(
+        server = GracefulServer(
             uvicorn.Config(
                 self,
                 http=AdminConnection,

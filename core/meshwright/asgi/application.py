@@ -11,7 +11,10 @@ from meshwright.asgi.exchange import serve_http
 from meshwright.asgi.inbox import Watch
 from meshwright.asgi.websocket import serve_websocket
 from meshwright.config.problems import Problem, config_error
+from meshwright.http1.forwarding import DEFAULT_FORWARDING, Forwarding
+from meshwright.http1.server import Handle
 from meshwright.traffic.gateway import Gateway
+from meshwright.traffic.snapshot import Snapshot
 from meshwright_sdk.asgi import Receive, Scope, Send
 from meshwright_sdk.errors import ConfigError, MeshwrightError
 from meshwright_sdk.problems import problem
@@ -35,8 +38,10 @@ class GatewayApp:
     """A gateway to be served by any ASGI server, or mounted in any ASGI application: `GatewayApp("gateway.yaml")`.
 
     The file's routes, filters and services are used; its listeners and admin API are not, the server has its
-    own. It starts with the server's lifespan. A mounted application gets none: it starts with its first
-    request then, or with `async with app:` in its host's lifespan, which also closes it. One event loop only.
+    own. Only what the first listener says of proxies, Via and paths holds for the server's requests.
+
+    It starts with the server's lifespan. A mounted application gets none: it starts with its first request then,
+    or with `async with app:` in its host's lifespan, which also closes it. One event loop only.
 
     Given a Gateway, it serves that one's snapshot, and loads and closes nothing.
     """
@@ -50,6 +55,8 @@ class GatewayApp:
         self._version = 0
         self._ready = isinstance(source, Gateway)
         self._failed = False
+        self._seen: Snapshot | None = None
+        self._forwarding = DEFAULT_FORWARDING
 
     async def start(self) -> None:
         """Load the configuration unless it is loaded; raises ConfigError with every problem."""
@@ -97,26 +104,34 @@ class GatewayApp:
         """Serve one scope of an ASGI server."""
         kind = scope["type"]
         if kind == "http":
-            await serve_http(self.gateway.handle if self._ready else self._handle, self._watch, scope, receive, send)
+            await serve_http(await self._handle_by(), self._watch, scope, receive, send, self._first_listeners())
         elif kind == "websocket":
-            handle = self.gateway.handle if self._ready else self._handle
-            await serve_websocket(handle, self._watch, scope, receive, send)
+            await serve_websocket(await self._handle_by(), self._watch, scope, receive, send, self._first_listeners())
         elif kind == "lifespan":
             await self._serve_lifespan(receive, send)
         else:
             raise RuntimeError(f"asgi: expected a scope http, websocket or lifespan; got {kind!r}")
 
-    async def _handle(self, request: Request) -> Response:
-        """Answer a request that came before a lifespan did; a start that failed is not tried again by itself."""
-        if not self._failed:
+    async def _handle_by(self) -> Handle:
+        """Return what answers a request; one that comes before a lifespan did starts the gateway.
+
+        A start that failed is not tried again by itself.
+        """
+        if not self._ready and not self._failed:
             try:
                 await self.start()
             except ConfigError as error:
                 self._failed = True
                 logger.error("the configuration is wrong:\n%s", error)
-        if not self._ready:
-            return problem(NotReadyError(), request)
-        return await self.gateway.handle(request)
+        return self.gateway.handle if self._ready else _not_ready
+
+    def _first_listeners(self) -> Forwarding:
+        """Return the settings of the first listener, in whose place the server stands."""
+        snapshot = self.gateway.snapshot
+        if snapshot is not self._seen:
+            self._seen = snapshot
+            self._forwarding = Forwarding.of(snapshot.config.config.listeners[0]) if snapshot else DEFAULT_FORWARDING
+        return self._forwarding
 
     async def _serve_lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -133,6 +148,10 @@ class GatewayApp:
     def _tell(self, hook: str) -> None:
         if self.gateway.snapshot is not None:
             self.gateway.snapshot.registry.tell(hook)
+
+
+async def _not_ready(request: Request) -> Response:
+    return problem(NotReadyError(), request)
 
 
 def _document(source: str | Path | ConfigDocument) -> ConfigDocument:

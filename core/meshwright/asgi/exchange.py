@@ -6,6 +6,7 @@ import asyncio
 
 from meshwright.asgi.inbox import Inbox, Watch
 from meshwright.asgi.incoming import http_request
+from meshwright.http1.forwarding import DEFAULT_FORWARDING, Forwarding
 from meshwright.http1.rules import has_no_body
 from meshwright.http1.server import Handle
 from meshwright_sdk.asgi import Receive, Scope, Send, send_response
@@ -19,7 +20,14 @@ _SERVERS_OWN = HOP_BY_HOP | {b"content-length", b"date", b"server"}
 """What the ASGI server, or the body, says better: servers put their own name and date into every answer."""
 
 
-async def serve_http(handle: Handle, watch: Watch, scope: Scope, receive: Receive, send: Send) -> None:
+async def serve_http(
+    handle: Handle,
+    watch: Watch,
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+    forwarding: Forwarding = DEFAULT_FORWARDING,
+) -> None:
     """Answer one HTTP scope; a client that leaves cancels the request, and that is no error.
 
     Raises what breaks the body off midway, so that the server aborts the connection and nobody takes a part
@@ -31,7 +39,7 @@ async def serve_http(handle: Handle, watch: Watch, scope: Scope, receive: Receiv
     cancelling = task.cancelling()
     inbox.watch(task.cancel)
     try:
-        await _exchange(handle, scope, inbox, send)
+        await _exchange(handle, scope, inbox, send, forwarding)
     except ClientGoneError:
         pass
     except asyncio.CancelledError:
@@ -42,9 +50,9 @@ async def serve_http(handle: Handle, watch: Watch, scope: Scope, receive: Receiv
         inbox.close()
 
 
-async def _exchange(handle: Handle, scope: Scope, inbox: Inbox, send: Send) -> None:
+async def _exchange(handle: Handle, scope: Scope, inbox: Inbox, send: Send, forwarding: Forwarding) -> None:
     try:
-        request = await http_request(scope, inbox)
+        request = await http_request(scope, inbox, forwarding)
     except ClientGoneError:
         raise
     except DownstreamError as error:
@@ -56,6 +64,8 @@ async def _exchange(handle: Handle, scope: Scope, inbox: Inbox, send: Send) -> N
         response = problem(DownstreamError("upgrade: not possible on this connection"))
     no_body = has_no_body(scope["method"], response.status)
     fields = _fields(response, no_body=no_body)
+    if forwarding.via and response.endpoint is not None:
+        fields.append((b"via", b"1.1 " + forwarding.via))
     if no_body and response.body.data != b"":
         response.body = b""
     response.headers.raw = fields

@@ -8,6 +8,7 @@ from functools import lru_cache
 from urllib.parse import quote, unquote
 
 from meshwright.asgi.inbox import Inbox
+from meshwright.http1.forwarding import DEFAULT_FORWARDING, Forwarding
 from meshwright.http1.request_head import Peer, peer_of, request_of
 from meshwright.http1.rules import Head, read_head
 from meshwright_sdk.asgi import PATH_SAFE, Scope, body_messages, receive_body
@@ -20,7 +21,7 @@ _HANDSHAKE = frozenset(
 )
 
 
-async def http_request(scope: Scope, inbox: Inbox) -> Request:
+async def http_request(scope: Scope, inbox: Inbox, forwarding: Forwarding = DEFAULT_FORWARDING) -> Request:
     """Return the request of an HTTP scope; raises DownstreamError, ClientGoneError when the client is gone already.
 
     The content is complete when the server has it all in its first message, else it streams. It is not asked
@@ -28,7 +29,7 @@ async def http_request(scope: Scope, inbox: Inbox) -> Request:
     """
     head = _read_head(scope)
     head.upgrade = b""  # nothing but HTTP can be carried by this scope
-    request = _request(scope["method"].upper(), scope, head)
+    request = _request(scope["method"].upper(), scope, head, forwarding)
     if head.length is None and not head.chunked and scope["http_version"] in ("1.1", "1.0"):
         inbox.without_body = True
     elif head.chunked or head.expects_continue:
@@ -38,10 +39,10 @@ async def http_request(scope: Scope, inbox: Inbox) -> Request:
     return request
 
 
-def websocket_request(scope: Scope) -> Request:
+def websocket_request(scope: Scope, forwarding: Forwarding = DEFAULT_FORWARDING) -> Request:
     """Return the Upgrade request that stands for a WebSocket scope, with a handshake of its own (RFC 6455, 4.1)."""
     head = _read_head(scope)
-    request = _request("GET", scope, head)
+    request = _request("GET", scope, head, forwarding)
     raw = [field for field in request.headers.raw if field[0] not in _HANDSHAKE]
     raw.append((b"sec-websocket-key", base64.b64encode(os.urandom(16))))
     raw.append((b"sec-websocket-version", b"13"))
@@ -56,18 +57,20 @@ def _read_head(scope: Scope) -> Head:
     return read_head([(name.lower(), value) for name, value in scope["headers"]], DownstreamError)
 
 
-def _request(method: str, scope: Scope, head: Head) -> Request:
+def _request(method: str, scope: Scope, head: Head, forwarding: Forwarding) -> Request:
     client, server = scope.get("client"), scope.get("server") or (None, None)
     tls = scope.get("scheme", "http") in ("https", "wss")
     # A Unix socket has a path and no port.
-    peer = _peer(tuple(client) if client else None, tuple(server) if server[1] is not None else None, tls)
+    peer = _peer(tuple(client) if client else None, tuple(server) if server[1] is not None else None, tls, forwarding)
     target, query = raw_path(scope), scope.get("query_string")
     return request_of(method, target + b"?" + query if query else target, scope["http_version"], head, peer)
 
 
 @lru_cache(maxsize=1024)
-def _peer(client: tuple[object, ...] | None, server: tuple[object, ...] | None, tls: bool) -> Peer:
-    return peer_of(client, server, tls=tls)
+def _peer(
+    client: tuple[object, ...] | None, server: tuple[object, ...] | None, tls: bool, forwarding: Forwarding
+) -> Peer:
+    return peer_of(client, server, tls=tls, forwarding=forwarding)
 
 
 def raw_path(scope: Scope) -> bytes:

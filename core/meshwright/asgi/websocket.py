@@ -10,6 +10,7 @@ from wsproto.connection import ConnectionType
 from meshwright.asgi.framing import ABNORMAL, MAX_MESSAGE_BYTES, NO_STATUS, Close, Framing, accept_key
 from meshwright.asgi.inbox import Inbox, Watch
 from meshwright.asgi.incoming import websocket_request
+from meshwright.http1.forwarding import DEFAULT_FORWARDING, Forwarding
 from meshwright.http1.server import Handle
 from meshwright_sdk.asgi import Message, Receive, Scope, Send, send_response
 from meshwright_sdk.errors import ClientGoneError, DownstreamError, ProtocolError, UpstreamError
@@ -26,7 +27,14 @@ CLOSE_WAIT_S = 5.0
 _OWN = HOP_BY_HOP | {b"sec-websocket-accept", b"sec-websocket-protocol", b"date", b"server", b"content-length"}
 
 
-async def serve_websocket(handle: Handle, watch: Watch, scope: Scope, receive: Receive, send: Send) -> None:
+async def serve_websocket(
+    handle: Handle,
+    watch: Watch,
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+    forwarding: Forwarding = DEFAULT_FORWARDING,
+) -> None:
     """Answer one WebSocket scope; a client that leaves during the handshake cancels the request."""
     inbox = Inbox(receive, watch)
     loop = asyncio.get_running_loop()
@@ -34,7 +42,7 @@ async def serve_websocket(handle: Handle, watch: Watch, scope: Scope, receive: R
         await inbox.receive()  # websocket.connect
         async with asyncio.timeout(None) as limit:
             inbox.watch(lambda: limit.reschedule(loop.time()))
-            response = await _handshake(handle, scope)
+            response = await _handshake(handle, scope, forwarding)
             inbox.finish()
         if response.tunnel is None:
             await _refuse(response, scope, send)
@@ -49,10 +57,10 @@ async def serve_websocket(handle: Handle, watch: Watch, scope: Scope, receive: R
         inbox.close()
 
 
-async def _handshake(handle: Handle, scope: Scope) -> Response:
+async def _handshake(handle: Handle, scope: Scope, forwarding: Forwarding) -> Response:
     """Return the chain's answer to the handshake: one with a tunnel that is a WebSocket for sure, or a refusal."""
     try:
-        request = websocket_request(scope)
+        request = websocket_request(scope, forwarding)
     except DownstreamError as error:
         return problem(error)
     response = await handle(request)

@@ -83,6 +83,43 @@ class PathConfig(_Config):
     )
 
 
+class LimitsConfig(_Config):
+    """Bounds of what clients may send to a listener, and of the time they may take for it."""
+
+    header_size: Size = Field(
+        Size("64KiB"), ge=1024, le=16 * 1024**2, description="A request's head, its first line included; 431 above it."
+    )
+    headers: int = Field(100, ge=1, le=10_000, description="Header fields of a request; 431 above it.")
+    target_length: Size = Field(
+        Size("8KiB"), ge=64, le=1024**2, description="The target in a request's first line; 414 above it."
+    )
+    body_size: Size = Field(
+        Size("10GiB"), description="A request's body; 413 above it. The filter body_limit sets less for a route."
+    )
+    header_timeout: PositiveDuration = Field(
+        Duration("30s"), description="How long a head may take, from its first byte; 408 after it."
+    )
+    idle_timeout: PositiveDuration = Field(
+        Duration("75s"),
+        description="How long a connection may wait for its next request, or take nothing of an answer.",
+    )
+    body_timeout: PositiveDuration = Field(
+        Duration("60s"), description="How long nothing of a body may come that the gateway wants to read; 408 after it."
+    )
+    body_rate: Size = Field(
+        Size("100B"), ge=1, description="Bytes a second that a body has to come with, on average; 408 below it."
+    )
+    body_grace: Duration = Field(
+        Duration("20s"),
+        description="Time of a body, while the gateway wants to read it, that does not count for the rate.",
+    )
+    half_close_timeout: Duration = Field(
+        Duration("1s"),
+        description="How long a request goes on, without anything being sent, for a client that has ended its half of "
+        "the connection; it may have left. 0s: not at all.",
+    )
+
+
 class ListenerConfig(_Config):
     """An address that takes requests."""
 
@@ -106,6 +143,7 @@ class ListenerConfig(_Config):
     )
     via: ViaName = Field("off", description="Name of this gateway in Via, of requests and responses; off: no Via.")
     path: PathConfig = Field(PathConfig(), description="How paths are normalised.")
+    limits: LimitsConfig = Field(LimitsConfig(), description="Bounds of what clients may send.")
 
 
 class AdminConfig(_Config):

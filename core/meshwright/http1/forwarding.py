@@ -74,7 +74,7 @@ class Way(NamedTuple):
     fields: RawHeaders
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Forwarding:
     """The settings of one listener about the way and the paths of requests. `via` is its name in Via, or empty."""
 

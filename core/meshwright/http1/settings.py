@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from meshwright.http1.forwarding import DEFAULT_FORWARDING, Forwarding
+
+if TYPE_CHECKING:
+    from meshwright.config.model import ListenerConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +38,26 @@ class ServerSettings:
 
     limits: ServerLimits = ServerLimits()
     forwarding: Forwarding = DEFAULT_FORWARDING
+
+    @classmethod
+    def of(cls, config: ListenerConfig) -> ServerSettings:
+        """Return what a listener's configuration asks for."""
+        limits = config.limits
+        return cls(
+            limits=ServerLimits(
+                header_bytes=limits.header_size,
+                headers=limits.headers,
+                target_bytes=limits.target_length,
+                body_bytes=limits.body_size,
+                header_timeout_s=limits.header_timeout,
+                idle_timeout_s=limits.idle_timeout,
+                body_timeout_s=limits.body_timeout,
+                body_rate_per_s=limits.body_rate,
+                body_grace_s=limits.body_grace,
+                half_close_s=limits.half_close_timeout,
+            ),
+            forwarding=Forwarding.of(config),
+        )
 
 
 DEFAULT_SETTINGS = ServerSettings()

@@ -8,6 +8,7 @@ import socket
 import ssl
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -29,6 +30,7 @@ HANDSHAKE_S = 10.0
 TLS_SHUTDOWN_S = 5.0
 """How long a client may take to confirm the end of a TLS connection."""
 
+CUT_OFF_S = 1.0
 _RESET = struct.pack("ii", 1, 0)
 
 
@@ -44,7 +46,7 @@ class Terms:
     """How new connections are taken; those that are there keep the terms they were taken on.
 
     `open` tells how many there are of them. `tls` gives the context of the moment. `believes` says of an address
-    whether its PROXY header may be believed; without it every one's is.
+    whether its PROXY header may be believed, an empty one for a Unix socket; without it every one's is.
     """
 
     protocol: Callable[[], asyncio.Protocol]
@@ -76,6 +78,7 @@ class Acceptor:
         self._bound = bound
         self._name = name
         self._opening = Tasks()
+        self._clients: set[socket.socket] = set()
         self._paused: asyncio.TimerHandle | None = None
         self._short = False
 
@@ -95,8 +98,15 @@ class Acceptor:
             self._bound.close()
 
     async def cut_off(self) -> None:
-        """End what is being opened: no protocol knows of it yet."""
-        await self._opening.close()
+        """End what is being opened: no protocol knows of it yet.
+
+        The sockets are ended and not the tasks: one that is cancelled just when its protocol has learned of the
+        connection would leave it without its end.
+        """
+        for client in self._clients:
+            with suppress(OSError):
+                client.shutdown(socket.SHUT_RDWR)
+        await self._opening.close(grace_s=CUT_OFF_S)
 
     @property
     def opening(self) -> int:
@@ -137,9 +147,16 @@ class Acceptor:
             _reset(client)
             return
         client.setblocking(False)
+        self._clients.add(client)
         self._opening.spawn(self._open(client, terms), name=self._name)
 
     async def _open(self, client: socket.socket, terms: Terms) -> None:
+        try:
+            await self._hand_over(client, terms)
+        finally:
+            self._clients.discard(client)
+
+    async def _hand_over(self, client: socket.socket, terms: Terms) -> None:
         protocol = terms.protocol()
         if terms.proxy_protocol and not await self._took_header(client, protocol, terms):
             return
@@ -177,8 +194,9 @@ class Acceptor:
 def _refuse_strangers(client: socket.socket, terms: Terms) -> None:
     if terms.believes is not None:
         peer = client.getpeername()
-        if isinstance(peer, tuple) and not terms.believes(peer[0]):
-            raise ProxyHeaderError(f"expected a trusted proxy; got {peer[0]}")
+        host = peer[0] if isinstance(peer, tuple) else ""
+        if not terms.believes(host):
+            raise ProxyHeaderError(f"expected a trusted proxy; got {host or 'a Unix socket'}")
 
 
 def _reset(client: socket.socket) -> None:

@@ -48,6 +48,10 @@ class ServerTls:
         """Return the context for a connection that is taken now."""
         return self.loaded.context
 
+    def is_current(self) -> bool:
+        """Return whether the files are those that were looked at last. Does I/O."""
+        return self._files.are_known()
+
     def renew(self, place: str) -> bool:
         """Load the files again if they changed, and return whether they are in use; log it either way. Does I/O.
 

@@ -19,6 +19,10 @@ class WatchedFiles:
         self._files = tuple(files)
         self._known = self._last = self._look()
 
+    def are_known(self) -> bool:
+        """Return whether they are as they were read, or as the last change was. Does I/O."""
+        return self._look() == self._known
+
     def have_changed(self) -> bool:
         """Return whether they changed and stood still since the last call; true once for each change. Does I/O."""
         before, self._last = self._last, self._look()

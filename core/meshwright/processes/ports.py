@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from meshwright.config.bind import Bind
 from meshwright.config.model import ListenerConfig
 from meshwright.config.problems import Problem, config_error
-from meshwright.processes.listeners import bind_socket
+from meshwright.net.sockets import bind_socket
 from meshwright.traffic.checked import CheckedConfig
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from meshwright.config import config_error, problems_in
 from meshwright.processes.exposition import FamilyDump, dump
-from meshwright.processes.listeners import Listener, Listeners
+from meshwright.processes.listeners import Listeners, PreparedListener
 from meshwright.processes.reading import Reading
 from meshwright.processes.vitals import Vitals
 from meshwright.traffic.explain import explain
@@ -25,7 +25,7 @@ logger = logging.getLogger("meshwright.worker")
 @dataclass(frozen=True, slots=True)
 class _Prepared:
     snapshot: Snapshot
-    listeners: list[Listener]
+    listeners: list[PreparedListener]
 
 
 class LocalWorker:
@@ -36,7 +36,7 @@ class LocalWorker:
         self.pid = os.getpid()
         self._metrics = Metrics()
         self._gateway = Gateway(metrics=self._metrics)
-        self._listeners = Listeners(self._gateway.handle, self._metrics, reuse_port=True, ports=ports)
+        self._listeners = Listeners(self._gateway.handle, self._metrics, worker=name, reuse_port=True, ports=ports)
         self._prepared: dict[int, _Prepared] = {}
         self._preparing: dict[int, asyncio.Task[Any] | None] = {}
         self._tasks = Tasks()

@@ -12,7 +12,7 @@ from typing import Any
 from meshwright.config.model import RouteConfig
 from meshwright.config.plugin_use import PluginUse
 from meshwright.http1.rules import host_name
-from meshwright.http1.target import normalise_path, split_target
+from meshwright.http1.target import PathRules, normalise_path, split_target
 from meshwright.traffic.snapshot import Snapshot
 from meshwright.traffic.split import split_of
 from meshwright_sdk import Body, Context, DownstreamError, Endpoint, Headers, Request, Response
@@ -82,11 +82,12 @@ class Explanation:
 def explain(snapshot: Snapshot, method: str, url: str, headers: Iterable[Sequence[str]] = ()) -> Explanation:
     """Return what would become of a request as the client would send it.
 
-    `url` is absolute, or a path alone; `headers` are pairs. No filter runs, so what one would change or answer
-    itself is not seen. Turns of balancers and splits begin anew, those in use are not moved. Raises ValueError
-    for what is no request.
+    `url` is absolute, or a path alone; `headers` are pairs. The path is normalised as by the first listener. No
+    filter runs, so what one would change or answer itself is not seen. Turns of balancers and splits begin anew,
+    those in use are not moved. Raises ValueError for what is no request.
     """
-    request = _request(method, url, headers)
+    rules = PathRules(**snapshot.config.config.listeners[0].path.model_dump())
+    request = _request(method, url, headers, rules)
     route = snapshot.router.match(request)
     shown = snapshot.config.hiding("routes")
     verdicts = tuple(
@@ -105,7 +106,7 @@ def explain(snapshot: Snapshot, method: str, url: str, headers: Iterable[Sequenc
     )
 
 
-def _request(method: str, url: str, fields: Iterable[Sequence[str]]) -> Request:
+def _request(method: str, url: str, fields: Iterable[Sequence[str]], rules: PathRules) -> Request:
     """Return the request as the HTTP server would hand it on."""
     parts = _URL.fullmatch(url)
     if parts is None:
@@ -120,7 +121,7 @@ def _request(method: str, url: str, fields: Iterable[Sequence[str]]) -> Request:
         path, query = split_target(target.encode())
         return Request(
             method.upper(),
-            normalise_path(path),
+            normalise_path(path, rules),
             query.decode("ascii"),
             headers,
             Body(),

@@ -10,8 +10,9 @@ from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
 from meshwright.admin.connection import AdminConnection
+from meshwright.admin.graceful import GracefulServer
 from meshwright.config import Bind
-from meshwright.processes.listeners import Server, bind_socket
+from meshwright.net.sockets import bind_socket
 from meshwright_sdk import Tasks
 
 REQUEST = b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n"
@@ -31,7 +32,7 @@ async def connected() -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.Strea
     bound = bind_socket(Bind("127.0.0.1", 0))
     bound.listen()
     port = bound.getsockname()[1]
-    server = Server(uvicorn.Config(application, http=Hasty, ws="none", lifespan="off", log_config=None))
+    server = GracefulServer(uvicorn.Config(application, http=Hasty, ws="none", lifespan="off", log_config=None))
     tasks = Tasks()
     serving = tasks.spawn(server.serve(sockets=[bound]), name="server")
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -39,7 +40,7 @@ async def connected() -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.Strea
         yield reader, writer
     finally:
         writer.close()
-        await server.drain(serving, 1.0, "server")
+        await server.drain(serving, 1.0)
 
 
 @pytest.mark.parametrize("sent", [b"", REQUEST[:20], REQUEST + REQUEST[:20]], ids=["nothing", "half", "one and a half"])

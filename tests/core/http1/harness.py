@@ -8,12 +8,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-import uvicorn
-from uvicorn.server import ServerState
-
 from meshwright.http1.counts import ListenerCounts
 from meshwright.http1.forwarding import DEFAULT_FORWARDING, Forwarding
 from meshwright.http1.server import HttpServerProtocol
+from meshwright.http1.server_state import ServerState
 from meshwright.http1.settings import ServerLimits, ServerSettings
 from meshwright.traffic.chain import compose
 from meshwright.traffic.counts import LiveRoute, RouteCounts
@@ -62,7 +60,7 @@ class Server:
 
     @property
     def connections(self) -> list[HttpServerProtocol]:
-        return [cast(HttpServerProtocol, each) for each in self.state.connections]
+        return list(self.state.connections)
 
     @property
     def connection(self) -> HttpServerProtocol:
@@ -85,6 +83,7 @@ async def serving(
     small_buffers: bool = False,
     forwarding: Forwarding = DEFAULT_FORWARDING,
     limits: ServerLimits = IMPATIENT,
+    claimed: tuple[object, object] | None = None,
 ) -> AsyncIterator[Server]:
     """Serve `handle` by the server protocol; at the end nothing of any connection may be left."""
     state = ServerState()
@@ -92,8 +91,9 @@ async def serving(
     bound = listening_socket(small_buffers=small_buffers)
 
     def protocol() -> HttpServerProtocol:
-        counts, config = ListenerCounts(Metrics(), "test"), cast(uvicorn.Config, None)
-        return HttpServerProtocol(handle, counts, config, state, {}, settings=settings)
+        connection = HttpServerProtocol(handle, ListenerCounts(Metrics(), "test"), state, settings)
+        connection.claimed_addresses = claimed
+        return connection
 
     listener = await asyncio.get_running_loop().create_server(protocol, sock=bound)
     server = Server(bound.getsockname()[1], state, bytewise, small_buffers)

@@ -7,43 +7,16 @@ import asyncio
 import pytest
 
 from tests.core.http1.corpus.case import CANARY, CANARY_SEEN, Case, Seen
+from tests.core.http1.corpus.recorder import Recorder
 from tests.core.http1.corpus.requests import REQUESTS
-from tests.core.http1.corpus.strict import StrictReader
 from tests.core.http1.harness import Rig, gateway_to
 from tests.core.http1.wire import Message, Wire, until
 
-OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 MANY_BYTES = 2000
 """Longer cases are not sent byte by byte."""
 
 CASE_S = 3.0
 """Whoever waits for more after so long did not refuse."""
-
-
-class Recorder:
-    """An upstream's script that answers every request and keeps them all, read strictly."""
-
-    def __init__(self) -> None:
-        self.readers: list[StrictReader] = []
-
-    async def __call__(self, wire: Wire) -> None:
-        reader = StrictReader()
-        self.readers.append(reader)
-        answered = 0
-        while data := await wire.reader.read(65536):
-            reader.feed(data)
-            while answered < len(reader.requests):
-                head = reader.requests[answered].method == "HEAD"
-                await wire.send(OK[:-2] if head else OK)
-                answered += 1
-
-    @property
-    def requests(self) -> list[Seen]:
-        return [request for reader in self.readers for request in reader.requests]
-
-    @property
-    def names(self) -> set[bytes]:
-        return {name for reader in self.readers for fields in reader.fields for name, _ in fields}
 
 
 async def answers(wire: Wire, methods: list[str]) -> list[Message]:

@@ -111,3 +111,14 @@ async def test_what_references_gave_is_not_told_but_for_addresses(
         "${KEY}",
     )
     assert (taken.filters[0].name, taken.filters[0].options) == ("request_id", {})
+
+
+async def test_the_path_is_normalised_as_by_the_first_listener(tmp_path: Path) -> None:
+    gateway = Gateway()
+    listener = '{name: a, bind: "127.0.0.1:0", path: {encoded_slash: decode}}'
+    text = f"listeners: [{listener}]\n{dedent(YAML)}"
+    snapshot = await gateway.prepare(ConfigDocument(text=text, name="gateway.yaml", base_dir=tmp_path), 1)
+    await gateway.commit(snapshot)
+
+    assert explain(snapshot, "GET", "//orders%2f1").route == "order"
+    await gateway.close()

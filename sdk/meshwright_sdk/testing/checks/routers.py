@@ -36,6 +36,7 @@ def _cases() -> Sequence[_Case]:
         _Case(Match(hosts=("a.test",)), ["http://a.test/", "http://A.test:81/"], ["http://b.a.test/", "http://x.test/"]),
         _Case(Match(hosts=("*.a.test",)), ["http://b.a.test/", "http://c.b.a.test/"], ["http://a.test/"]),
         _Case(Match(methods=frozenset({"POST"})), [make_request("POST")], ["/"]),
+        _Case(Match(methods=frozenset({"GET"})), ["/"], [make_request("HEAD")]),
         _Case(Match(query=(_BETA,)), ["/?x-beta=1"], ["/", "/?x-beta=2"]),
         _Case(Match(headers=(_BETA,)), [_with("x-beta", "1")], ["/", _with("x-beta", "2")]),
         _Case(Match(cookies=(_BETA,)), [_with("cookie", "x-beta=1")], ["/", "/?x-beta=1"]),
