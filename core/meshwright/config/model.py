@@ -24,7 +24,7 @@ from meshwright.config.texts import (
     Token,
 )
 from meshwright.config.way_texts import ServiceHost, TrustedProxy, ViaName
-from meshwright_sdk import Duration, FieldMatch, InstanceOrUrl, Match, OneOrMany, Regex, Secret, TextFor, Weight
+from meshwright_sdk import Duration, FieldMatch, InstanceOrUrl, Match, OneOrMany, Regex, Secret, Size, TextFor, Weight
 
 PositiveDuration = Annotated[Duration, Gt(Duration("0s"))]
 FilterUse = Annotated[PluginUse, OfKind("filter")]

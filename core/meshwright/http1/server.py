@@ -177,6 +177,8 @@ class HttpServerProtocol(asyncio.Protocol):
         except (GrammarError, MeshwrightError) as error:
             self._answer_refusal(error)
             return
+        if self._retiring and not rest:
+            exchange.keep_alive = False
         self._waiting = rest
         self._current = exchange
         self.deadline = 0.0
@@ -212,7 +214,7 @@ class HttpServerProtocol(asyncio.Protocol):
         if head.chunked and version != "1.1":
             raise DownstreamError("transfer-encoding: expected none in HTTP/1.0 (RFC 9112, section 6.1)")
         request = request_of(method, target, version, head, self._peer)
-        exchange = Exchange(request, head, self, keep_alive=not self._retiring and keeps_alive(head, version))
+        exchange = Exchange(request, head, self, keep_alive=keeps_alive(head, version))
         request.interim = exchange
         return exchange
 
@@ -573,7 +575,7 @@ class HttpServerProtocol(asyncio.Protocol):
         self._refuse_content(exchange, error)
 
     def retire(self) -> None:
-        """Close after the request in progress, or after the next one that is here or comes; its response says so."""
+        """Close after the last request that is here, or after the next one; its response says so."""
         self._retiring = True
         if self._current is not None and not self._current.answered and not self._waiting:
             self._current.keep_alive = False
