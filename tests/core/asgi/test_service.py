@@ -24,7 +24,7 @@ from meshwright_sdk import (
     Tunnel,
     UpstreamTimeoutError,
 )
-from meshwright_sdk.asgi import App, Receive, Scope, Send
+from meshwright_sdk.asgi import App, Message, Receive, Scope, Send
 from meshwright_sdk.testing import make_request
 from tests.core.asgi import apps
 from tests.core.asgi.peer import chunks, turns
