@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import os
-import signal
 import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from benchmarks.__main__ import stop_once
 from benchmarks.contenders.meshwright import Meshwright
 from benchmarks.experiments.catalogue import EXPERIMENTS
 from benchmarks.experiments.comparison import Comparison
@@ -18,7 +15,7 @@ from benchmarks.profile.parts import Shares
 from benchmarks.profile.tracing import Totals, sampled, system_calls, totals
 from benchmarks.report.table import table
 from benchmarks.scenario import Scenario
-from benchmarks.servers import BenchmarkError, raise_file_limit, two_cores
+from benchmarks.servers import BenchmarkError, prepare, stop_by_signal
 from benchmarks.tournament import WARM_UP_S, Cores, Entry, Say, scene, start, start_backend
 
 SCENARIOS = {name: each.scenario for name, each in EXPERIMENTS.items() if isinstance(each, Comparison)}
@@ -35,9 +32,7 @@ def arguments() -> argparse.Namespace:
 
 def profile(scenario: Scenario, options: argparse.Namespace, say: Say) -> str:
     """Load one gateway three times: with nothing looking on, with strace, with py-spy."""
-    proxy, core = two_cores()
-    os.sched_setaffinity(0, {int(core)})
-    raise_file_limit()
+    proxy, core = prepare()
     cores = Cores(proxy=proxy, load=core)
     with scene() as (stack, folder):
         upstream_port = start_backend(stack, cores, scenario, folder)
@@ -92,8 +87,7 @@ def _falling(figures: dict[str, float]) -> list[tuple[str, float]]:
 
 def main() -> int:
     options = arguments()
-    signal.signal(signal.SIGINT, stop_once)
-    signal.signal(signal.SIGTERM, stop_once)
+    stop_by_signal()
     try:
         print(profile(SCENARIOS[options.scenario], options, partial(print, file=sys.stderr, flush=True)))
     except BenchmarkError as error:
