@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
-import signal
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -20,7 +18,7 @@ from benchmarks.experiments.catalogue import EXPERIMENTS
 from benchmarks.experiments.experiment import Bench
 from benchmarks.report.finding import Report
 from benchmarks.report.page import FILE, aims, write_page
-from benchmarks.servers import BenchmarkError, raise_file_limit, two_cores
+from benchmarks.servers import BenchmarkError, prepare, stop_by_signal
 from benchmarks.tournament import Cores, Plan
 
 CONTENDERS: dict[str, Contender] = {each.name: each for each in (Meshwright(), Envoy(), Nginx(), HAProxy(), Caddy())}
@@ -43,13 +41,6 @@ def _positive(text: str) -> int:
     return number
 
 
-def stop_once(signum: int, _frame: object) -> None:
-    """End the run on the first signal; further ones do not disturb the stopping of the servers."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise SystemExit(128 + signum)
-
-
 def measure(bench: Bench, names: Sequence[str]) -> list[Report]:
     """Run the experiments one after the other, and print what each one found."""
     reports = []
@@ -64,9 +55,7 @@ def measure(bench: Bench, names: Sequence[str]) -> list[Report]:
 
 def benchmark(options: argparse.Namespace) -> bool:
     """Measure, write the page if it is wanted, and tell whether all requests that had to succeed did."""
-    proxy, load = two_cores()
-    os.sched_setaffinity(0, {int(load)})  # what we ask while something is measured must not disturb the contender
-    raise_file_limit()
+    proxy, load = prepare()
     plan = Plan(rounds=options.rounds, seconds=options.seconds, cores=Cores(proxy=proxy, load=load))
     contenders = [CONTENDERS[name] for name in options.contender or CONTENDERS]
     bench = Bench(plan=plan, contenders=contenders, say=partial(print, file=sys.stderr, flush=True))
@@ -79,8 +68,7 @@ def benchmark(options: argparse.Namespace) -> bool:
 
 def main() -> int:
     options = arguments()
-    signal.signal(signal.SIGINT, stop_once)
-    signal.signal(signal.SIGTERM, stop_once)
+    stop_by_signal()
     try:
         return 0 if benchmark(options) else 1
     except BenchmarkError as error:

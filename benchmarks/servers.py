@@ -37,11 +37,28 @@ def program(name: str) -> str:
     return found
 
 
-def two_cores() -> tuple[str, str]:
-    """Return the first two cores that this process may use, as `taskset` wants them."""
+def stop_by_signal() -> None:
+    """Let Ctrl-C and SIGTERM end the run, so that its servers are stopped; further ones do not disturb that."""
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, _stop_once)
+
+
+def _stop_once(signum: int, _frame: object) -> None:
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.SIG_IGN)
+    raise SystemExit(128 + signum)
+
+
+def prepare() -> tuple[str, str]:
+    """Return a core for the contender and one for the load, as `taskset` wants them, and move ourselves to the second.
+
+    What we ask while something is measured must not disturb the contender.
+    """
     usable = sorted(os.sched_getaffinity(0))
     if len(usable) < 2:
         raise BenchmarkError("benchmarks: expected two cores, one for the contender and one for the load; got one")
+    os.sched_setaffinity(0, {usable[1]})
+    raise_file_limit()
     return str(usable[0]), str(usable[1])
 
 

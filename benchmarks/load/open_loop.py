@@ -43,20 +43,26 @@ class OpenLoop:
 
     def run(self, rate: float, seconds: float) -> None:
         """Send what is due when it is due, or as soon after as a connection is free."""
-        clock, step_s = time.perf_counter, 1 / rate
-        due_s = clock()
-        end_s = due_s + seconds
-        while due_s < end_s:
+        clock, number, sent = time.perf_counter, round(rate * seconds), 0
+        due_s = began_s = clock()
+        while sent < number:
             now = clock()
-            while due_s <= now and self._free:
+            while due_s <= now and self._free and sent < number:
                 self._send(due_s, now)
-                due_s += step_s
+                sent += 1
+                due_s = began_s + sent / rate
                 now = clock()
             self._receive(max(0.0, due_s - now) if self._free else WAIT_S)
         last_s = clock() + WAIT_S
         while self._due and clock() < last_s:
             self._receive(WAIT_S)
         self.errors += len(self._due)
+
+    def close(self) -> None:
+        """End the connections."""
+        self._poll.close()
+        for each in self._sockets:
+            each.close()
 
     def _send(self, due_s: float, now: float) -> None:
         fd = self._free.popleft()

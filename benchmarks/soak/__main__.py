@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
-import signal
 import sys
 import time
 from functools import partial
 
-from benchmarks.__main__ import stop_once
-from benchmarks.servers import BenchmarkError, raise_file_limit, two_cores
+from benchmarks.servers import BenchmarkError, prepare, stop_by_signal
 from benchmarks.soak.report import summary
 from benchmarks.soak.run import soak
 from benchmarks.tournament import Cores
@@ -26,15 +23,12 @@ def arguments() -> argparse.Namespace:
 
 def main() -> int:
     options = arguments()
-    signal.signal(signal.SIGINT, stop_once)
-    signal.signal(signal.SIGTERM, stop_once)
+    stop_by_signal()
     seed = options.seed if options.seed is not None else time.time_ns() % 1_000_000
     say = partial(print, file=sys.stderr, flush=True)
     say(f"soak: {options.minutes:g} minutes, seed {seed}")
     try:
-        proxy, load = two_cores()
-        os.sched_setaffinity(0, {int(load)})
-        raise_file_limit()
+        proxy, load = prepare()
         outcome = asyncio.run(soak(options.minutes * 60, Cores(proxy=proxy, load=load), say, seed))
     except BenchmarkError as error:
         say(error)

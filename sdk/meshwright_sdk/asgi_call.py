@@ -42,6 +42,7 @@ class AppCall:
         "_app",
         "_body",
         "_chunks",
+        "_closed",
         "_content",
         "_departure",
         "_ended",
@@ -88,6 +89,7 @@ class AppCall:
         self._received = False
         self._departure: asyncio.Event | None = None
         self._gone = False
+        self._closed = False
         self._status = 0
         self._headers = Headers()
         self._length: int | None = None
@@ -133,7 +135,7 @@ class AppCall:
         self._finish(error)
 
     def _finish(self, error: Exception | None) -> None:
-        if self._ended:
+        if self._ended or (self._closed and error is None):
             self._report(error)
             return
         if error is None:
@@ -144,7 +146,7 @@ class AppCall:
         self._ended = True
         self._error = error
         if self._answer.done():
-            if self._gone:
+            if self._gone or self._closed:
                 self._report(error)
             self._wake_reader()
         else:
@@ -169,9 +171,10 @@ class AppCall:
 
     async def receive(self) -> Message:
         """Give the request's content, then wait for the response's end or the client's."""
-        if not self._received and not self._gone:
+        over = self._gone or self._closed
+        if not self._received and not over:
             return await self._receive_content()
-        if not self._gone and not self._ended:
+        if not self._ended and not over:
             if self._departure is None:
                 self._departure = asyncio.Event()
             await self._departure.wait()
@@ -221,8 +224,7 @@ class AppCall:
 
     def _take_content(self, data: bytes, *, more: bool) -> None:
         self._sent += len(data)
-        if not more and self._length is not None and self._sent != self._length and not self._bodiless:
-            raise RuntimeError(f"asgi: expected {self._length} bytes as in content-length; got {self._sent}")
+        self._check_length(more=more)
         if data and not self._bodiless:
             self._chunks.append(bytes(data))
             self._size += len(data)
@@ -232,6 +234,17 @@ class AppCall:
                 self._departure.set()
         self._release()
         self._wake_reader()
+
+    def _check_length(self, *, more: bool) -> None:
+        """Raise for content that is not as long as was declared; too much of it at once, not at its end."""
+        if (
+            self._length is None
+            or self._bodiless
+            or (self._sent <= self._length if more else self._sent == self._length)
+        ):
+            return
+        got = f"{self._sent} or more" if more else f"{self._sent}"
+        raise RuntimeError(f"asgi: expected {self._length} bytes as in content-length; got {got}")
 
     @property
     def _bodiless(self) -> bool:
@@ -274,9 +287,11 @@ class AppCall:
 
     async def aclose(self) -> None:
         """Give up what is left of the answer; one that is complete is left to end by itself."""
-        if self._ended or self._gone:
+        if self._ended or self._gone or self._closed:
             return
-        self._gone = True
+        self._closed = True
+        # Who has read as much as was declared has not left early: what the application still sends is too much.
+        self._gone = bool(self._chunks) or self._length is None or self._sent < self._length
         self._chunks.clear()
         self._size = 0
         self._wake_writer()

@@ -118,7 +118,10 @@ class Router(Plugin[O_co]):
 
     @abstractmethod
     def compile(self, routes: Sequence[Route]) -> None:
-        """Take over the routes, in the order of the file; raises ValueError for a route it cannot serve."""
+        """Take over the routes, in the order of the file; raises ValueError for a route it cannot serve.
+
+        Called in a thread without an event loop, before the first `match`.
+        """
 
     @abstractmethod
     def match(self, request: Request) -> Route | None:

@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parent.parent.parent
 SEARCHED = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin"])
 MISSING = [name for name in ("nginx", "wrk", "taskset") if shutil.which(name, path=SEARCHED) is None]
-ONLY = ("--contender", "nginx", "--scenario", "plain")
+PLAIN = ("--scenario", "plain")
 
 pytestmark = [
     pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}"),
@@ -25,7 +25,7 @@ pytestmark = [
 def start(folder: Path, *options: str) -> subprocess.Popen[str]:
     """Start the program with the folder for its temporary files, so that its servers can be told by it."""
     return subprocess.Popen(
-        [sys.executable, "-m", "benchmarks", *ONLY, "--seconds", "1", *options],
+        [sys.executable, "-m", "benchmarks", "--contender", "nginx", "--seconds", "1", *options],
         cwd=ROOT,
         env=os.environ | {"TMPDIR": str(folder)},
         stdout=subprocess.PIPE,
@@ -45,7 +45,7 @@ def left_running(folder: Path) -> list[str]:
 
 
 def test_a_run_prints_the_table_and_leaves_nothing_behind(tmp_path: Path) -> None:
-    with start(tmp_path, "--rounds", "1") as run:
+    with start(tmp_path, *PLAIN, "--rounds", "1") as run:
         out, err = run.communicate(timeout=40)
 
     assert run.returncode == 0, err
@@ -55,9 +55,20 @@ def test_a_run_prints_the_table_and_leaves_nothing_behind(tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("scenario", ["upload", "websocket", "events"])
+def test_bodies_messages_and_events_pass_through_a_contender(tmp_path: Path, scenario: str) -> None:
+    with start(tmp_path, "--scenario", scenario, "--rounds", "1") as run:
+        out, err = run.communicate(timeout=40)
+
+    assert run.returncode == 0, err
+    rate = int(out.splitlines()[3].split("|")[2].strip().replace(",", ""))
+    assert rate > 100
+    assert left_running(tmp_path) == []
+
+
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_a_run_that_is_stopped_stops_its_servers(tmp_path: Path, signum: signal.Signals) -> None:
-    with start(tmp_path, "--rounds", "1000") as run:
+    with start(tmp_path, *PLAIN, "--rounds", "1000") as run:
         assert run.stderr is not None
         next(line for line in run.stderr if "round 1/" in line)
         assert left_running(tmp_path) != []

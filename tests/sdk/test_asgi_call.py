@@ -206,9 +206,21 @@ async def test_what_breaks_off_can_be_translated() -> None:
         [start(), start()],
         [start(), {"type": "http.response.trailers"}],
         [start(200, (b"content-length", b"3")), content(b"a")],
+        [start(200, (b"content-length", b"3")), content(b"abcd")],
+        [start(200, (b"content-length", b"3")), content(b"abcd", more=True)],
         [start(200, (b"x", b"1\r\ny: 2")), content(b"a")],
     ],
-    ids=["nothing", "head alone", "no head", "two heads", "unknown", "too short", "header injection"],
+    ids=[
+        "nothing",
+        "head alone",
+        "no head",
+        "two heads",
+        "unknown",
+        "too short",
+        "too long",
+        "too long at once",
+        "header injection",
+    ],
 )
 async def test_an_answer_that_is_none_raises(messages: list[Message]) -> None:
     with pytest.raises((PluginError, RuntimeError, ValueError), match="asgi: "):
@@ -220,6 +232,27 @@ async def test_an_application_that_ends_early_breaks_the_body_off() -> None:
 
     with pytest.raises(PluginError, match="before its answer was complete"):
         await response.body.read(10)
+
+
+async def test_too_much_content_is_told_at_once_and_none_of_it_is_read() -> None:
+    told: list[str] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(start(200, (b"content-length", b"3")))
+        await send(content(b"one", more=True))
+        try:
+            await send(content(b"two", more=True))
+        except RuntimeError as error:
+            told.append(str(error))
+            raise
+
+    response = await answer(app)
+    chunks = aiter(response.body)
+
+    assert await anext(chunks) == b"one"
+    with pytest.raises(RuntimeError, match="expected 3 bytes as in content-length; got 6 or more"):
+        await anext(chunks)
+    assert told == ["asgi: expected 3 bytes as in content-length; got 6 or more"]
 
 
 async def test_content_of_an_answer_to_head_is_dropped() -> None:

@@ -40,3 +40,15 @@ def test_a_name_that_prometheus_cannot_read_is_refused(name: str) -> None:
 def test_the_label_of_buckets_is_not_to_be_had() -> None:
     with pytest.raises(ValueError, match="got 'le'"):
         Metrics().histogram("seconds", "Time.", le="1")
+
+
+def test_a_metric_that_was_removed_is_shown_no_longer_and_can_begin_anew() -> None:
+    metrics = Metrics()
+    metrics.gauge("expiry", "", file="a").value = 1
+    metrics.gauge("expiry", "", file="b").value = 2
+    for labels in ({"file": "a"}, {"file": "a"}, {"file": "c"}):
+        metrics.remove("expiry", **labels)
+    metrics.remove("unknown")
+
+    assert list(metrics.families["expiry"].metrics) == [(("file", "b"),)]
+    assert metrics.gauge("expiry", "", file="a").value == 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Mount, Route
@@ -45,7 +47,19 @@ def admin_app(control: Control, config: CheckedConfig) -> ASGIApp:
 
 def _plugin_routes(registry: Registry) -> list[BaseRoute]:
     """Return the routes of each plugin package below a path of its own."""
+    expected = f"{HOOK}: expected a list of Starlette routes"
     try:
-        return [Mount(f"/api/plugins/{name.strip('./')}", routes=list(routes)) for name, routes in registry.each(HOOK)]
+        offers = list(registry.each(HOOK))
     except FAILURES as error:
-        raise ConfigError([f"{HOOK}: expected a list of Starlette routes; got {describe_failure(error)}"]) from error
+        raise ConfigError([f"{expected}; got {describe_failure(error)}"]) from error
+    wrong = [(name, each) for name, routes in offers for each in _no_routes(routes)]
+    if wrong:
+        raise ConfigError([f"plugin {name}: {expected}; got {each!r:.80}" for name, each in wrong])
+    return [Mount(f"/api/plugins/{name.strip('./')}", routes=list(routes)) for name, routes in offers]
+
+
+def _no_routes(answer: object) -> list[object]:
+    """Return what is none in the answer of a plugin, or the answer itself when it is no list."""
+    if isinstance(answer, str) or not isinstance(answer, Sequence):
+        return [answer]
+    return [each for each in answer if not isinstance(each, BaseRoute)]

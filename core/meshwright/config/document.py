@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -118,6 +118,11 @@ class Document:
             for length in range(1, len(path) + 1)
         )
 
+    def pieces(self) -> list[object]:
+        """Return what the long lists and mappings hold, for whoever frees the document bit by bit."""
+        nodes = [node for section in self._top.entries.values() for node in _held(section)]
+        return [*nodes, *(value for section in self.data.values() for value in _held(section))]
+
     def with_texts(self, paths: set[KeyPath]) -> dict[str, Any]:
         """Return a copy of the data in which references at `paths` stay the text they became."""
         data = copy.deepcopy(self.data)
@@ -144,6 +149,12 @@ def read_document(text: str, file: str | Path, *, environ: Mapping[str, str], fo
         raise config_error([Problem(name, top.line, (), _TOP, got)])
     start = folder if folder is not None else Path(file).parent
     return _Reader(name, References(environ, start.absolute())).read(top)
+
+
+def _held(section: Any) -> Iterable[object]:
+    if isinstance(section, MappingNode | Sequence):
+        section = section.items if isinstance(section, Sequence) else section.entries
+    return section.values() if isinstance(section, dict) else section if isinstance(section, list) else ()
 
 
 def _below(node: Node | None, part: str | int) -> Node | None:
@@ -214,11 +225,11 @@ class _Reader:
 
 def leaves(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
     """Yield every value that is no list or mapping, with its path below `path`."""
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            yield from leaves(inner, (*path, key))
-    elif isinstance(value, list):
-        for index, inner in enumerate(value):
-            yield from leaves(inner, (*path, index))
-    else:
+    if not isinstance(value, dict | list):
         yield path, value
+        return
+    for part, inner in value.items() if isinstance(value, dict) else enumerate(value):
+        if isinstance(inner, dict | list):
+            yield from leaves(inner, (*path, part))
+        else:
+            yield (*path, part), inner

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from annotated_types import Gt
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
 from meshwright.config.bind import Bind
 from meshwright.config.plugin_use import OfKind, PluginUse
@@ -24,16 +24,26 @@ from meshwright.config.texts import (
     Token,
 )
 from meshwright.config.way_texts import ServiceHost, TrustedProxy, ViaName
-from meshwright_sdk import Duration, FieldMatch, InstanceOrUrl, Match, OneOrMany, Regex, Secret, Size, TextFor, Weight
+from meshwright_sdk import (
+    Duration,
+    FieldMatch,
+    InstanceOrUrl,
+    Match,
+    OneOrMany,
+    Options,
+    Regex,
+    Secret,
+    Size,
+    TextFor,
+    Weight,
+)
 
 PositiveDuration = Annotated[Duration, Gt(Duration("0s"))]
 FilterUse = Annotated[PluginUse, OfKind("filter")]
 
 
-class _Config(BaseModel):
-    """Base of the models: unknown keys are errors, values are frozen, defaults are checked like the rest."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+class _Config(Options):
+    """Base of the models, which are as strict as the options of plugins."""
 
 
 class CertificateConfig(_Config):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -18,7 +18,7 @@ from meshwright.http1.hops import (
     write_forwarded,
 )
 from meshwright.http1.rules import FORWARDED
-from meshwright.http1.target import DEFAULT_RULES, PathRules
+from meshwright.http1.target import DEFAULT_RULES, Normaliser, PathRules, normaliser
 from meshwright_sdk.headers import RawHeaders
 from meshwright_sdk.request import Address
 
@@ -56,6 +56,8 @@ class Trusted:
         """Return whether an address in its normal form is a trusted proxy's; an empty one is a Unix socket's."""
         if not host:
             return self.unix
+        if not self._networks:
+            return False
         try:
             address = ip_address(host)
         except ValueError:
@@ -82,6 +84,11 @@ class Forwarding:
     tells: Tells = "x-forwarded"
     via: bytes = b""
     path: PathRules = DEFAULT_RULES
+    normalise: Normaliser = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Find what normalises paths once, not for each connection."""
+        object.__setattr__(self, "normalise", normaliser(self.path))
 
     @classmethod
     def of(cls, config: ListenerConfig) -> Forwarding:
@@ -95,6 +102,8 @@ class Forwarding:
 
     def direct(self, address: Address, scheme: str, host: bytes) -> RawHeaders:
         """Return what services are told of a request that is taken to come straight from its client."""
+        if self.tells == "x-forwarded":
+            return [*_of_client(address.host, scheme), *_of_host(host, scheme)]
         return self._fields([Hop(address.host, 0, scheme, host)], scheme, host, port_of(host, scheme))
 
     def way_of(self, came: RawHeaders, address: Address, scheme: str, host: bytes) -> Way:
@@ -139,11 +148,8 @@ class Forwarding:
     def _fields(self, way: list[Hop], scheme: str, host: bytes, port: bytes) -> RawHeaders:
         fields: RawHeaders = []
         if self.tells in ("x-forwarded", "both"):
-            if addresses := _addresses(way):
-                fields.append((b"x-forwarded-for", addresses.encode("ascii", "replace")))
-            fields.append((b"x-forwarded-proto", scheme.encode("ascii")))
-            fields.append((b"x-forwarded-host", host))
-            fields.append((b"x-forwarded-port", port))
+            fields += _of_client(_addresses(way), scheme)
+            fields += ((b"x-forwarded-host", host), (b"x-forwarded-port", port))
         if self.tells in ("forwarded", "both"):
             fields.append((b"forwarded", ", ".join(map(write_forwarded, way)).encode("ascii", "replace")))
         return fields
@@ -159,6 +165,17 @@ class Claims(NamedTuple):
     scheme: str = ""
     host: bytes = b""
     port: bytes = b""
+
+
+@lru_cache(maxsize=1024)
+def _of_client(addresses: str, scheme: str) -> tuple[tuple[bytes, bytes], ...]:
+    proto = (b"x-forwarded-proto", scheme.encode("ascii"))
+    return ((b"x-forwarded-for", addresses.encode("ascii", "replace")), proto) if addresses else (proto,)
+
+
+@lru_cache(maxsize=1024)
+def _of_host(host: bytes, scheme: str) -> tuple[tuple[bytes, bytes], ...]:
+    return ((b"x-forwarded-host", host), (b"x-forwarded-port", port_of(host, scheme)))
 
 
 def port_of(host: bytes, scheme: str) -> bytes:

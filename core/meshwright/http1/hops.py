@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from meshwright.http1.rules import host_name
 from meshwright_sdk.errors import DownstreamError
+from meshwright_sdk.tokens import TOKEN
 
 MAX_HOPS = 32
 """So many hops are read from the right; what is left of them is dropped."""
@@ -17,9 +18,8 @@ _REMEMBERED_BYTES = 256
 _ADDRESS = re.compile(r"\[([0-9A-Fa-f:.]+)\](?::([0-9]{1,5}))?|([0-9.]+):([0-9]{1,5})|([0-9A-Fa-f:.]+)")
 _NAMELESS = re.compile(r"(unknown|_[A-Za-z0-9._-]+)(?::(?:[0-9]{1,5}|_[A-Za-z0-9._-]+))?", re.IGNORECASE)
 _HIDDEN_PORT = re.compile(r":_[A-Za-z0-9._-]+\Z")
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _PAIR = re.compile(
-    rf"""[ \t]*(?:({_TOKEN.pattern})=(?:({_TOKEN.pattern})|"((?:[^"\\]|\\.)*)"))?[ \t]*(?:;|\Z)""",
+    rf"""[ \t]*(?:({TOKEN.pattern})=(?:({TOKEN.pattern})|"((?:[^"\\]|\\.)*)"))?[ \t]*(?:;|\Z)""",
 )
 _QUOTED_PAIR = re.compile(r"\\(.)")
 _SCHEMES = {b"http": "http", b"https": "https", b"ws": "http", b"wss": "https"}
@@ -80,7 +80,7 @@ def write_forwarded(hop: Hop) -> str:
 
 
 def _quoted(value: str) -> str:
-    return value if _TOKEN.fullmatch(value) else f'"{value}"'
+    return value if TOKEN.fullmatch(value) else f'"{value}"'
 
 
 def read_scheme(value: bytes) -> str:

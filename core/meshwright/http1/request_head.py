@@ -7,7 +7,7 @@ import re
 from meshwright.http1.forwarding import DEFAULT_FORWARDING, Forwarding
 from meshwright.http1.hops import normal_address
 from meshwright.http1.rules import FORWARDED, Head, host_name
-from meshwright.http1.target import REMEMBERED_BYTES, BadTargetError, normaliser, split_target
+from meshwright.http1.target import REMEMBERED_BYTES, BadTargetError, split_target
 from meshwright_sdk.body import Body
 from meshwright_sdk.errors import DownstreamError
 from meshwright_sdk.headers import Headers, RawHeaders
@@ -25,7 +25,18 @@ class Peer:
     requests to it: a client's next request is nearly always for the same.
     """
 
-    __slots__ = ("address", "authority", "fields", "forwarding", "host", "name", "paths", "scheme", "trusted", "via")
+    __slots__ = (
+        "address",
+        "authority",
+        "fields",
+        "forwarding",
+        "host",
+        "name",
+        "normalise",
+        "scheme",
+        "trusted",
+        "via",
+    )
 
     def __init__(self, address: Address, scheme: str, authority: bytes, forwarding: Forwarding) -> None:
         self.address = address
@@ -33,7 +44,7 @@ class Peer:
         self.authority = authority
         self.forwarding = forwarding
         self.trusted = forwarding.trusted.trusts(address.host)
-        self.paths = normaliser(forwarding.path)
+        self.normalise = forwarding.normalise
         self.via = forwarding.via
         self.host: bytes | None = None
         self.name = ""
@@ -89,7 +100,8 @@ def request_of(method: str, target: bytes, version: str, head: Head, peer: Peer)
     if b"?" in target or b"#" in target or target == b"*":
         path, query = _path_and_query(method, target, peer)
     else:
-        path = peer.paths.known(target) if len(target) <= REMEMBERED_BYTES else peer.paths.unknown(target)
+        normalise = peer.normalise
+        path = normalise.known(target) if len(target) <= REMEMBERED_BYTES else normalise.unknown(target)
         query = ""
     fields = head.fields
     client, scheme, own = peer.address, peer.scheme, peer.fields
@@ -137,7 +149,7 @@ def _path_and_query(method: str, target: bytes, peer: Peer) -> tuple[str, str]:
             raise BadTargetError("target: expected a path; got *, which is for OPTIONS")
         return "*", ""
     path, query = split_target(target)
-    return peer.paths(path), query.decode("ascii")
+    return peer.normalise(path), query.decode("ascii")
 
 
 def _origin_form(target: bytes, version: str, head: Head) -> tuple[bytes, bool]:

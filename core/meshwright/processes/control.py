@@ -11,6 +11,7 @@ from itertools import count
 from pathlib import Path
 from typing import Literal, Protocol
 
+from meshwright.processes.collector import collector
 from meshwright.processes.exposition import FamilyDump, dump
 from meshwright.processes.fleet import Fleet, ask
 from meshwright.processes.reading import Load, Reading
@@ -193,10 +194,11 @@ class Control:
         """Take a document into use everywhere, or raise and leave everything as it was."""
         try:
             reading = Reading(document, self._load)
-            config = await reading.config()
-            for part in self.parts:
-                await part.prepare(config, version)
-            await self._prepare(reading, version)
+            with collector.away():
+                config = await reading.config()
+                for part in self.parts:
+                    await part.prepare(config, version)
+                await self._prepare(reading, version)
         except BaseException:
             await self._discard(version)
             raise

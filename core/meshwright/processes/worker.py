@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from meshwright.config import config_error, problems_in
+from meshwright.processes.collector import collector
 from meshwright.processes.exposition import FamilyDump, dump
 from meshwright.processes.listeners import Listeners, PreparedListener
 from meshwright.processes.reading import Reading
@@ -46,7 +47,8 @@ class LocalWorker:
         """Build the snapshot and bind its new listeners."""
         self._preparing[version] = asyncio.current_task()
         try:
-            self._prepared[version] = await self._prepare(reading, version)
+            with collector.away():
+                self._prepared[version] = await self._prepare(reading, version)
         finally:
             del self._preparing[version]
 

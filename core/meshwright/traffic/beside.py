@@ -13,6 +13,7 @@ SLICE_S = 0.002
 """How long work in the event loop goes on before everything else gets a turn."""
 SWITCH_S = 0.0002
 """How soon a thread gives way while one works in here."""
+_FREED_AT_ONCE = 20
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -30,6 +31,18 @@ class Slices:
         if perf_counter() >= self._until:
             await asyncio.sleep(0)
             self._until = perf_counter() + self._slice_s
+
+
+async def free(pieces: list[object], after_s: float, slices: Slices | None = None) -> None:
+    """Free what only this list holds, in slices; Python frees what hangs on one reference in one go.
+
+    `after_s` is the time that others have to let go of what holds the pieces.
+    """
+    await asyncio.sleep(after_s)
+    slices = slices or Slices()
+    while pieces:
+        del pieces[-_FREED_AT_ONCE:]
+        await slices.turn()
 
 
 async def in_thread(work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:

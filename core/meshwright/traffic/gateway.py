@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 from random import Random
 
 from meshwright.plugin_host.frames import describe_failure
-from meshwright.traffic.beside import in_thread
+from meshwright.traffic.beside import free, in_thread
 from meshwright.traffic.build import Resources, build_snapshot
 from meshwright.traffic.checked import CheckedConfig, read
 from meshwright.traffic.counts import Visit
@@ -24,6 +24,9 @@ from meshwright_sdk.sources import ConfigDocument
 from meshwright_sdk.tasks import Tasks
 
 logger = logging.getLogger("meshwright.gateway")
+
+LINGER_S = 0.5
+"""How long the control side may still hold a version that nobody uses any more."""
 
 
 class Gateway:
@@ -61,7 +64,11 @@ class Gateway:
         await snapshot.users.gone()
         self._retiring.remove(snapshot)
         # In a task of its own: `close` cancels who still waits for requests, never a release that has begun.
-        self._releases.spawn(release(snapshot.parts), name=f"release of version {snapshot.version}")
+        self._releases.spawn(self._release(snapshot), name=f"release of version {snapshot.version}")
+
+    async def _release(self, snapshot: Snapshot) -> None:
+        await release(snapshot.parts)
+        self._tasks.spawn(free(snapshot.pieces(), LINGER_S), name=f"end of version {snapshot.version}")
 
     async def discard(self, snapshot: Snapshot) -> None:
         """Give up a snapshot that was prepared and will not be served."""

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Protocol
 from pydantic import AfterValidator, Field
 
 from meshwright_sdk import Body, CallNext, Context, Filter, Headers, Options, Request, Response, Size, add_member
+from meshwright_sdk.tokens import TOKEN_BYTES
 
 Encoding = Literal["zstd", "br", "gzip"]
 
@@ -20,7 +21,7 @@ SLICE_BYTES = 32 * 1024
 """Compressed in one go, about 1 ms at the default levels; the event loop gets its turn in between."""
 
 _MEMBER = re.compile(
-    rb"([!#$%&'*+\-.^_`|~0-9a-z]+)(?:[ \t]*;[ \t]*q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?))?", re.IGNORECASE
+    rb"(" + TOKEN_BYTES.pattern + rb")(?:[ \t]*;[ \t]*q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?))?", re.IGNORECASE
 )
 _ALIASES = {"x-gzip": "gzip"}  # RFC 9110, section 8.4.1.3
 _MEDIA_RANGE = re.compile(r"[a-z0-9*!#$&^_.+-]+/[a-z0-9*!#$&^_.+-]+")

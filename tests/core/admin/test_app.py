@@ -316,6 +316,28 @@ async def test_a_plugin_that_cannot_tell_its_routes_is_refused(tmp_path: Path) -
         admin_app(control, control.applied.config)
 
 
+@pytest.mark.parametrize(
+    ("routes", "got"),
+    [
+        ("[print]", "<built-in function print>"),
+        ("{'/hello': print}", "{'/hello': <built-in function print>}"),
+        ("'/hello'", "'/hello'"),
+        ("None", "None"),
+        ("Route('/a', print)", "Route(path='/a', name='print', methods=[])"),
+        ("[Route('/a', print), 7]", "7"),
+    ],
+)
+async def test_what_is_no_route_is_refused_with_the_plugins_name(routes: str, got: str, tmp_path: Path) -> None:
+    control = await started_with_plugin(tmp_path, routes)
+    assert control.applied is not None
+
+    with pytest.raises(ConfigError) as caught:
+        admin_app(control, control.applied.config)
+
+    expected = f"expected a list of Starlette routes; got {got}"
+    assert [str(each) for each in caught.value.problems] == [f"plugin extra: meshwright_admin_routes: {expected}"]
+
+
 async def started_with_plugin(folder: Path, routes: str) -> Control:
     (folder / "extra.py").write_text(HOOKS.replace("ROUTES", routes))
     control = Control(FakeSource(f"plugins: [./extra.py]\n{YAML}", folder), check, Fleet())

@@ -24,7 +24,7 @@ from meshwright_sdk import (
     Tunnel,
     UpstreamTimeoutError,
 )
-from meshwright_sdk.asgi import App, Receive, Scope, Send
+from meshwright_sdk.asgi import App, Message, Receive, Scope, Send
 from meshwright_sdk.testing import make_request
 from tests.core.asgi import apps
 from tests.core.asgi.peer import chunks, turns
@@ -127,6 +127,59 @@ async def test_a_failure_midway_breaks_the_body_off(shop: AsgiService, caplog: p
     with caplog.at_level(logging.ERROR), pytest.raises(ResetError):
         await anext(reader)
     assert "KeyError: 'pineapple'" in caplog.text
+
+
+@pytest.mark.parametrize("is_read_before", [False, True], ids=["while it is read", "after all of it was read"])
+async def test_too_much_content_is_logged(is_read_before: bool, caplog: pytest.LogCaptureFixture) -> None:
+    go_on = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        headers = [(b"content-length", b"3")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"one", "more_body": True})
+        await go_on.wait()
+        await send({"type": "http.response.body", "body": b"two", "more_body": True})
+
+    response = await AsgiService("raw", app).call(make_request())
+    reader = aiter(response.body)
+    assert await anext(reader) == b"one"
+    with caplog.at_level(logging.ERROR):
+        if is_read_before:
+            await response.aclose()
+        go_on.set()
+        await turns()
+
+        if not is_read_before:
+            with pytest.raises(ResetError):
+                await anext(reader)
+
+    text = (
+        "service raw: the application failed: RuntimeError: asgi: expected 3 bytes as in content-length; got 6 or more"
+    )
+    assert text in caplog.text
+
+
+async def test_an_application_that_ends_after_all_it_declared_was_read_is_no_error(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    go_on = asyncio.Event()
+    messages: list[Message] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        headers = [(b"content-length", b"3")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"one", "more_body": True})
+        await go_on.wait()
+        messages.append(await receive())
+        await send({"type": "http.response.body", "body": b""})
+
+    response = await AsgiService("raw", app).call(make_request())
+    assert await anext(aiter(response.body)) == b"one"
+    await response.aclose()
+    go_on.set()
+    await turns()
+
+    assert (caplog.text, messages) == ("", [{"type": "http.disconnect"}])
 
 
 async def test_no_answer_is_a_plugin_error(caplog: pytest.LogCaptureFixture) -> None:

@@ -1,0 +1,1 @@
+"""Where the microseconds of a request go: exact totals from the kernel, shared out by samples of the stack."""

@@ -1,0 +1,54 @@
+"""`Collector`: when Python's garbage collector may look at what a reload makes; what is made goes elsewhere."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+RELOADS_UNSEEN = 50
+"""After how many reloads it looks at everything once: 20 ms for a small configuration, 0.3 s for 10,000 routes."""
+
+
+class Collector:
+    """Keeps the garbage collector off what a reload makes, while it is made and from then on.
+
+    Of 10,000 routes it took 1 s of 2.5 s, and stopped all traffic for up to 0.9 s at once. What is made lives until the
+    next reload anyway, and then ends by its counts; what plugins leave in cycles is found once in RELOADS_UNSEEN.
+    """
+
+    def __init__(self) -> None:
+        self._users = 0
+        self._unseen = 0
+        self._was_enabled = True
+
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        """Keep it away from what is made inside; uses may overlap."""
+        if self._users == 0:
+            self._begin()
+        self._users += 1
+        try:
+            yield
+        finally:
+            self._users -= 1
+            if self._users == 0:
+                self._end()
+
+    def _begin(self) -> None:
+        self._unseen += 1
+        if self._unseen > RELOADS_UNSEEN:
+            gc.unfreeze()
+            gc.collect()
+            self._unseen = 0
+        self._was_enabled = gc.isenabled()
+        gc.disable()
+
+    def _end(self) -> None:
+        gc.freeze()
+        if self._was_enabled:
+            gc.enable()
+
+
+collector = Collector()
+"""The one of this process."""

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import gc
+import weakref
+
+from meshwright.processes.collector import RELOADS_UNSEEN, Collector
+
+
+class Node:
+    def __init__(self) -> None:
+        self.itself = self
+
+
+def test_what_a_reload_makes_is_never_looked_at() -> None:
+    collector = Collector()
+    with collector.away():
+        made = Node()
+        assert not gc.isenabled()
+        with collector.away():
+            pass
+        assert not gc.isenabled()
+
+    assert gc.isenabled()
+    assert not any(each is made for each in gc.get_objects())
+
+
+def test_it_stays_off_where_it_was_off() -> None:
+    gc.disable()
+    try:
+        with Collector().away():
+            pass
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
+
+
+def test_cycles_of_many_reloads_do_not_pile_up() -> None:
+    collector = Collector()
+    cycles = []
+    for _ in range(2 * RELOADS_UNSEEN + 2):
+        with collector.away():
+            cycles.append(weakref.ref(Node()))
+
+    assert sum(cycle() is not None for cycle in cycles) <= RELOADS_UNSEEN + 1
