@@ -39,14 +39,6 @@ class Body:
         """Whether the content is held whole, so that it can be sent more than once."""
         return self.data is not None
 
-    @property
-    def trailers(self) -> Headers:
-        """The fields after a chunked content, complete when the stream has ended (RFC 9110, section 6.5).
-
-        They go on with a stream. A body that was read whole, or one in its place, is sent without them.
-        """
-        return Headers.from_raw(getattr(self.source, "trailers", []))
-
     def __aiter__(self) -> AsyncIterator[bytes]:
         """Iterate over the chunks; raises RuntimeError when a stream was already read."""
         if self.data is not None:
@@ -73,6 +65,14 @@ class Body:
         if len(self.data) > limit:
             raise _too_large(limit)
         return self.data
+
+    @property
+    def trailers(self) -> Headers:
+        """The fields after a chunked content, complete when the stream has ended (RFC 9110, section 6.5).
+
+        They go on with a stream. A body that was read whole, or one in its place, is sent without them.
+        """
+        return Headers.from_raw(getattr(self.source, "trailers", []))
 
     async def aclose(self) -> None:
         """Give up the rest of a stream, so that its origin is released; does nothing on bytes."""
