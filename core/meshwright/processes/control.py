@@ -11,6 +11,7 @@ from itertools import count
 from pathlib import Path
 from typing import Literal, Protocol
 
+from meshwright.config.problems import listed
 from meshwright.processes.collector import collector
 from meshwright.processes.exposition import FamilyDump, dump
 from meshwright.processes.fleet import Fleet, ask
@@ -47,13 +48,13 @@ class Part(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Applied:
-    """The configuration that is in use."""
+    """The configuration that is in use; `contents` says by name what of its text and its files it was made of."""
 
     version: int
     config: CheckedConfig
     reading: Reading
     at: float
-    fingerprint: str
+    contents: Mapping[str, bytes]
 
     @property
     def document(self) -> ConfigDocument:
@@ -169,13 +170,20 @@ class Control:
 
     async def _changed(self, document: ConfigDocument) -> None:
         async with self._lock:
-            applied = self.applied
-            if applied is not None and _fingerprint(document, applied.config.files) == applied.fingerprint:
+            changed = self._changes(document)
+            if not changed:
                 self.last_rejected = None
                 self._reloads["unchanged"].value += 1
                 logger.info("%s was touched, but says what it said", document.name)
                 return
-            await self._try(document, f"{document.name} changed")
+            await self._try(document, f"{listed(changed, 'and')} changed")
+
+    def _changes(self, document: ConfigDocument) -> Sequence[str]:
+        """Return the names of what is no longer what the version in use was made of."""
+        assert self.applied is not None
+        before = self.applied.contents
+        now = _contents(document, self.applied.config.files)
+        return [name for name, content in now.items() if before.get(name) != content]
 
     async def _try(self, document: ConfigDocument, reason: str) -> Outcome:
         version = next(self._numbers)
@@ -209,7 +217,7 @@ class Control:
             config=config,
             reading=reading,
             at=self._clock.wall(),
-            fingerprint=_fingerprint(document, config.files),
+            contents=_contents(document, config.files),
         )
 
     async def _prepare(self, reading: Reading, version: int) -> None:
@@ -309,12 +317,13 @@ def _problems(error: BaseException) -> Sequence[object]:
     return (f"the reload failed in an unforeseen way: {type(error).__name__}: {error}",)
 
 
-def _fingerprint(document: ConfigDocument, files: Iterable[Path]) -> str:
-    """Return what changes when the text or a file that it speaks of does."""
-    digest = blake2b(document.text.encode(), digest_size=16)
+def _contents(document: ConfigDocument, files: Iterable[Path]) -> dict[str, bytes]:
+    """Return what changes when the text or a file that it speaks of does, by the names that people know them by."""
+    found = {document.name: blake2b(document.text.encode(), digest_size=16).digest()}
     for file in sorted(files):
-        digest.update(blake2b(_content(file)).digest())
-    return digest.hexdigest()
+        name = file.relative_to(document.base_dir) if file.is_relative_to(document.base_dir) else file
+        found[str(name)] = blake2b(_content(file), digest_size=16).digest()
+    return found
 
 
 def _content(file: Path) -> bytes:

@@ -129,6 +129,7 @@ class _Builder:
     parts: dict[Hashable, Part] = field(default_factory=dict)
     new: list[Part] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    changes: list[Callable[[], None]] = field(default_factory=list)
     store: AnyStore | None = None
     slices: Slices = field(default_factory=Slices)
 
@@ -156,6 +157,7 @@ class _Builder:
             unrouted=self.unrouted(everywhere),
             services=services,
             parts=tuple(self.parts.values()),
+            changes=tuple(self.changes),
         )
 
     async def services(self, configs: Mapping[str, ServiceConfig]) -> dict[str, Upstream | None]:
@@ -260,13 +262,17 @@ class _Builder:
                 return self.part(("service", name), config, path, lambda tasks: self.application(name, config))
             discovery = config.discovery or self.static(config)
             fingerprint = (
-                config,
+                config if config.endpoints is None else config.model_copy(update={"endpoints": ()}),
                 self.registry.find("balancer", config.balancer.name).target,
                 self.registry.find("discovery", discovery.name).target,
             )
-            return self.part(
-                ("service", name), fingerprint, path, lambda tasks: self.balanced(name, config, discovery, tasks)
-            )
+            key = ("service", name)
+            service = self.part(key, fingerprint, path, lambda tasks: self.balanced(name, config, discovery, tasks))
+            if config.endpoints is not None and self.parts[key] is self.before.get(key):
+                # One that is taken over uses them from the commit on; a new one learns them by its discovery.
+                instances = [endpoint.instance() for endpoint in config.endpoints]
+                self.changes.append(partial(service.update, instances))
+            return service
         return None
 
     def balanced(self, name: str, config: ServiceConfig, discovery: PluginUse, tasks: Tasks) -> Service:

@@ -56,6 +56,8 @@ class Gateway:
         """Serve `snapshot` from now on; the one before is closed when its last request has ended."""
         before, self.snapshot = self.snapshot, snapshot
         hold(snapshot.parts)
+        for change in snapshot.changes:
+            change()
         if before is not None:
             self._retiring.append(before)
             self._tasks.spawn(self._retire(before), name=f"retirement of version {before.version}")

@@ -116,20 +116,31 @@ class Service:
         return response
 
     def update(self, instances: Sequence[Instance]) -> None:
-        """Take over discovery's list; endpoints that stay keep their pools and counts.
+        """Take over discovery's list; endpoints that stay, be it with another weight, keep their pools and counts.
 
-        A list that changes nothing leaves the sequence as it is, which balancers rely on.
+        A list that changes nothing leaves the sequence as it is, which balancers rely on; one that changes a weight
+        makes a new one.
         """
+        wanted = list(dict.fromkeys(instances))
+        if wanted == [endpoint.instance for endpoint in self.endpoints]:
+            return
         known = {endpoint.instance: endpoint for endpoint in self.endpoints}
-        endpoints = []
-        for instance in dict.fromkeys(instances):
-            endpoint = known.pop(instance, None)
-            endpoints.append(endpoint or LiveEndpoint(instance, self._make_pool))
-        if tuple(endpoints) != self.endpoints:
-            self.endpoints = tuple(endpoints)
-        for gone in known.values():
+        staying = {instance: known.pop(instance) for instance in wanted if instance in known}
+        changed = {endpoint.url: endpoint for endpoint in known.values()}
+        self.endpoints = tuple(
+            staying.get(instance) or self._endpoint(instance, changed.pop(instance.url, None)) for instance in wanted
+        )
+        for gone in set(known.values()).difference(self.endpoints):
             gone.pool.close()
             self._retired.append(gone)
+
+    def _endpoint(self, instance: Instance, before: LiveEndpoint | None) -> LiveEndpoint:
+        """Return the endpoint of an instance: the one before at its URL with what is new of it, or another one."""
+        if before is None:
+            return LiveEndpoint(instance, self._make_pool)
+        before.instance = instance
+        before.weight = instance.weight
+        return before
 
     def _make_pool(self, endpoint: Endpoint) -> Pool:
         if endpoint.origin.scheme == "https" and self._tls is None:

@@ -39,7 +39,8 @@ class Upstream(Protocol):
 class Snapshot:
     """One version of the configuration with all it needs; it never changes, only its parts' own state does.
 
-    `unrouted` takes the requests that no route takes, so that the filters of every route see them too.
+    `changes` are to be made in parts that it takes over, when it is served. `unrouted` takes the requests that no route
+    takes, so that the filters of every route see them too.
     """
 
     version: int
@@ -50,6 +51,7 @@ class Snapshot:
     unrouted: LiveRoute
     services: Mapping[str, Upstream]
     parts: tuple[Part, ...]
+    changes: tuple[Callable[[], None], ...] = ()
     users: Users = field(default_factory=Users)
 
     def pieces(self) -> list[object]:

@@ -275,6 +275,29 @@ async def test_a_change_of_the_text_is_taken_over() -> None:
     assert worker.version == 2
 
 
+async def test_the_log_names_what_has_changed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", logger="meshwright.control")
+    (tmp_path / "filters").mkdir()
+    own = "from meshwright_sdk import filter\n\n@filter\nasync def own(request, call_next):\n    ...\n"
+    (tmp_path / "filters" / "own.py").write_text(own)
+    (tmp_path / "path").write_text("/orders/*")
+    text = YAML.replace('"/orders/*"', "'${file:path}'") + "plugins: [./filters/own.py]\n"
+    source = FakeSource(text, tmp_path)
+    control = await started(FakeWorker(), source=source)
+
+    async with following(control):
+        (tmp_path / "filters" / "own.py").write_text(f"{own}# changed\n")
+        await source.changed(text)
+        (tmp_path / "path").write_text("/orders")
+        await source.changed(text + "# changed\n")
+
+    applied = [record.message for record in caplog.records if "is in use" in record.message]
+    assert applied == [
+        "version 2 is in use (filters/own.py changed)",
+        "version 3 is in use (gateway.yaml and path changed)",
+    ]
+
+
 async def test_a_change_that_changes_nothing_is_left_alone_and_forgets_the_rejection() -> None:
     worker, source = FakeWorker(), FakeSource()
     control = await started(worker, source=source)

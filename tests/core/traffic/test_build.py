@@ -11,7 +11,7 @@ import pytest
 from meshwright.traffic import build
 from meshwright.traffic.gateway import Gateway
 from meshwright.traffic.snapshot import Snapshot
-from meshwright_sdk import ConfigDocument, ConfigError, Response
+from meshwright_sdk import ConfigDocument, ConfigError, Endpoint, Response
 from meshwright_sdk.testing import make_request
 
 PLUGINS = '''
@@ -62,14 +62,14 @@ class Bench:
         self.gateway = Gateway()
         self.version = 0
 
-    async def prepare(self, routes: str) -> Snapshot:
+    async def prepare(self, routes: str = "", services: str = "") -> Snapshot:
         self.version += 1
-        text = f"plugins: [./noted.py]\nroutes:\n{routes}"
+        text = "plugins: [./noted.py]\n" + (f"routes:\n{routes}" if routes else "") + services
         document = ConfigDocument(text=text, name="gateway.yaml", base_dir=self.folder)
         return await self.gateway.prepare(document, self.version)
 
-    async def apply(self, routes: str) -> None:
-        await self.gateway.commit(await self.prepare(routes))
+    async def apply(self, routes: str = "", services: str = "") -> None:
+        await self.gateway.commit(await self.prepare(routes, services))
 
     async def ask(self, path: str = "/") -> Response:
         return await self.gateway.handle(make_request(url=path))
@@ -189,6 +189,30 @@ async def test_filters_of_every_route_see_requests_that_no_route_takes(bench: Be
 
     assert response.status == 404
     assert response.headers["x-request-id"]
+    await bench.gateway.close()
+
+
+def shop(*endpoints: str, timeout: str = "5s") -> str:
+    return f"services: {{shop: {{endpoints: [{', '.join(endpoints)}], connect_timeout: {timeout}}}}}"
+
+
+async def test_a_service_whose_endpoints_change_keeps_those_that_stay(bench: Bench) -> None:
+    def endpoints() -> tuple[Endpoint, ...]:
+        assert bench.gateway.snapshot is not None
+        return bench.gateway.snapshot.services["shop"].endpoints
+
+    one, two = "{url: 'http://127.0.0.1:1'}", "{url: 'http://127.0.0.1:2'}"
+    await bench.apply(services=shop(one, two))
+    first, second = endpoints()
+    await bench.gateway.discard(await bench.prepare(services=shop(one.replace("}", ", weight: 9}"))))
+    assert (endpoints(), first.weight) == ((first, second), 1)
+
+    await bench.apply(services=shop(one.replace("}", ", weight: 9}"), "{url: 'http://127.0.0.1:3'}"))
+    assert (endpoints()[0], first.weight) == (first, 9)
+    assert [each.url for each in endpoints()] == ["http://127.0.0.1:1", "http://127.0.0.1:3"]
+
+    await bench.apply(services=shop(one, two, timeout="1s"))
+    assert first not in endpoints()
     await bench.gateway.close()
 
 

@@ -169,6 +169,35 @@ async def test_a_report_that_changes_nothing_keeps_the_sequence() -> None:
         assert service.endpoints is before
 
 
+async def test_another_weight_keeps_connections_and_counts_and_makes_a_new_sequence() -> None:
+    async with scripted_upstream(answer) as upstream, service_to(upstream) as (service, discovery):
+        before = service.endpoints
+        (await service.call(make_request())).settle()
+
+        changed = Instance(url=upstream.url, weight=7, zone="b", labels={"version": "v2"})
+        discovery.reports.put_nowait([changed])
+        await until(lambda: service.endpoints is not before)
+
+        (endpoint,) = service.endpoints
+        assert endpoint is before[0]
+        assert (endpoint.weight, endpoint.instance, endpoint.requests) == (7, changed, 1)
+        assert endpoint.pool.status()["idle"] == 1
+
+
+async def test_two_instances_at_one_address_are_two_endpoints() -> None:
+    service = make_service(Told(), Metrics())
+    url = "http://127.0.0.1:9"
+    service.update([Instance(url=url, zone="a"), Instance(url=url, zone="b")])
+    first, second = service.endpoints
+
+    service.update([Instance(url=url, zone="c"), Instance(url=url, zone="a"), Instance(url=url, zone="d")])
+
+    assert service.endpoints[:2] == (second, first)
+    assert [endpoint.instance.zone for endpoint in service.endpoints] == ["c", "a", "d"]
+    service.update([])
+    assert len(service._retired) == 3
+
+
 async def test_a_discovery_that_fails_leaves_the_last_list_and_is_asked_again(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
