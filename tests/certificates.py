@@ -11,7 +11,7 @@ import trustme
 
 
 @cache
-def authority(name: str = "tests") -> trustme.CA:
+def authority(name: str) -> trustme.CA:
     """Return the authority of that name; another one's certificates are not trusted by those who trust it."""
     return trustme.CA(organization_name=name)
 

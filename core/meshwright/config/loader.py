@@ -18,6 +18,7 @@ from meshwright.config.plugin_use import OptionsOf
 from meshwright.config.problems import KeyPath, Problem, config_error, quoted
 from meshwright.config.reach import Unreachable, unreachable
 from meshwright.config.redaction import hidden_below, hidden_values, hide, redacted
+from meshwright.config.tls_warnings import tls_warnings
 from meshwright.config.translate import PLUGIN_OPTIONS, Scope
 
 Hide: TypeAlias = Callable[[str | int, str], str]
@@ -57,8 +58,9 @@ class LoadedConfig:
         return [*self.config.routes, *self.config.services.values(), *self.document.pieces()]
 
     def warnings(self) -> Sequence[Problem]:
-        """Return what is right and still hardly meant: routes that no request can reach."""
-        return [self._warning(found) for found in unreachable(self.config)]
+        """Return what is right and still hardly meant: routes that no request can reach, TLS that protects nothing."""
+        routes = [self._warning(found) for found in unreachable(self.config)]
+        return [*routes, *(self.problem(*warned) for warned in tls_warnings(self.config))]
 
     def _warning(self, found: Unreachable) -> Problem:
         place: KeyPath = ("routes", found.taken_by)

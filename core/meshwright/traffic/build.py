@@ -14,6 +14,7 @@ from meshwright.config import LoadedConfig, problems_in
 from meshwright.config.model import RouteConfig, ServiceConfig
 from meshwright.config.plugin_use import Kind, PluginUse
 from meshwright.config.problems import KeyPath, Problem, config_error, format_path
+from meshwright.net.client_tls import ClientTls
 from meshwright.plugin_host.frames import describe_failure
 from meshwright.plugin_host.registry import Registry
 from meshwright.traffic.beside import Slices, in_thread
@@ -287,6 +288,7 @@ class _Builder:
             limits=_limits(config),
             metrics=self.resources.metrics,
             host=config.host,
+            tls=ClientTls(config.tls, self.config.document.base_dir),
         )
 
     def static(self, config: ServiceConfig) -> PluginUse:

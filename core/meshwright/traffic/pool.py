@@ -11,10 +11,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from meshwright.http1.client import UpstreamConnection
+from meshwright.net.client_tls import ClientTls
 from meshwright_sdk.balancing import Origin
 from meshwright_sdk.errors import ConnectError, MeshwrightError, OverloadError, UpstreamTimeoutError
 
 logger = logging.getLogger("meshwright.pool")
+
+TLS_SHUTDOWN_S = 5.0
+"""How long an endpoint may take to confirm the end of a TLS connection."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +56,7 @@ class Pool:
         "idle_timeout_s",
     )
 
-    def __init__(self, origin: Origin, limits: PoolLimits, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, origin: Origin, limits: PoolLimits, tls: ClientTls | None = None) -> None:
         self._origin = origin
         self._limits = limits
         self._tls = tls
@@ -101,7 +105,7 @@ class Pool:
         except BaseException as error:
             self._opening -= 1
             self._grant_turn()
-            if isinstance(error, OSError | UnicodeError):  # the latter for a name that no resolver takes
+            if isinstance(error, OSError | ValueError):  # the latter for a name that no resolver takes
                 raise self._connect_failed(error) from error
             raise
         self._opening -= 1
@@ -111,11 +115,11 @@ class Pool:
             logger.info("endpoint %s: can be reached again", self._origin)
         return connection
 
-    def _connect_failed(self, error: OSError | UnicodeError) -> MeshwrightError:
+    def _connect_failed(self, error: OSError | ValueError) -> MeshwrightError:
         self.connect_failures += 1
         if not self._unreachable:  # told once, not for each request
             self._unreachable = True
-            logger.warning("endpoint %s: cannot be reached: %s", self._origin, str(error) or type(error).__name__)
+            logger.warning("endpoint %s: cannot be reached: %s", self._origin, _why(error))
         if isinstance(error, TimeoutError):
             return UpstreamTimeoutError("upstream: no connection in time", code="upstream_connect_timeout")
         return ConnectError("upstream: no connection could be made")
@@ -130,7 +134,13 @@ class Pool:
         if origin.path:
             _, connection = await loop.create_unix_connection(protocol, origin.path)
             return connection
-        tls: dict[str, Any] = {"ssl": self._tls, "server_hostname": origin.host} if self._tls else {}
+        tls: dict[str, Any] = {}
+        if self._tls is not None:
+            tls = {
+                "ssl": self._tls.context or await self._tls.ready(),
+                "server_hostname": self._tls.server_name or origin.host,
+                "ssl_shutdown_timeout": TLS_SHUTDOWN_S,
+            }
         _, connection = await loop.create_connection(protocol, origin.host, origin.port, **tls)
         return connection
 
@@ -206,6 +216,11 @@ class Pool:
             connection.close()
 
     @property
+    def is_tls(self) -> bool:
+        """Whether its endpoint is spoken to by TLS."""
+        return self._tls is not None
+
+    @property
     def open(self) -> int:
         """The number of connections, those being opened included."""
         return len(self._active) + len(self._idle) + self._opening
@@ -220,3 +235,9 @@ class Pool:
             "connects": self.connects,
             "connect_failures": self.connect_failures,
         }
+
+
+def _why(error: OSError | ValueError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted: {error.verify_message}"
+    return str(error) or type(error).__name__

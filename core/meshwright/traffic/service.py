@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import ssl
 from collections.abc import Callable, Sequence
 from copy import copy
 from functools import partial
 from typing import Any
 
+from meshwright.net.client_tls import ClientTls
 from meshwright.traffic.carrier import Carrier
 from meshwright.traffic.pool import Pool, PoolLimits
 from meshwright_sdk.balancing import AnyBalancer, Endpoint, Instance
@@ -26,6 +26,7 @@ FIRST_ANSWER_S = 5.0
 """How long the start of a service waits for discovery's first list."""
 REWATCH_S = 1.0
 _SWEEP_S = 0.5
+_LOOK_S = 1.0
 _REPEATABLE = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"))
 """The idempotent methods (RFC 9110, section 9.2.2)."""
 
@@ -48,10 +49,11 @@ class Service:
     """An upstream service: discovery keeps its endpoints, the balancer picks one for each call.
 
     `host` is the Host that requests are sent with: `keep` the client's, `endpoint` the endpoint's, or another one.
+    `tls` is for endpoints whose URL is https.
     It outlives a reload that does not change its configuration, with its pools, counts and balancer.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - these are what a service is made of, and it is made in one place
         self,
         name: str,
         *,
@@ -60,6 +62,7 @@ class Service:
         limits: PoolLimits,
         metrics: Metrics,
         host: str = "keep",
+        tls: ClientTls | None = None,
     ) -> None:
         self.name = name
         self.balancer = balancer
@@ -70,7 +73,7 @@ class Service:
         self._host = b"" if host == "endpoint" else host.encode("ascii")
         self._tasks = Tasks()  # not those of its plugins' contexts, which go on until the plugins are closed
         self._known = asyncio.Event()
-        self._tls: ssl.SSLContext | None = None
+        self._tls = tls or ClientTls()
         self._retired: list[LiveEndpoint] = []
         self._declare(metrics)
 
@@ -90,11 +93,15 @@ class Service:
         await self._discovery.start()
         self._tasks.spawn(self._watch(), name=f"discovery of {self.name}")
         self._tasks.spawn(self._sweep(), name=f"sweep of {self.name}")
+        if self._tls.has_files:
+            self._tasks.spawn(self._renew_tls(), name=f"watch of the TLS files of {self.name}")
         try:
             async with asyncio.timeout(FIRST_ANSWER_S):
                 await self._known.wait()
         except TimeoutError:
             logger.warning("service %s: no endpoints are known yet", self.name)
+        if self._wants_tls:
+            await self._tls.ready()
 
     async def close(self) -> None:
         """Stop discovery; idle connections close now, the others when their exchange is over."""
@@ -133,6 +140,8 @@ class Service:
         for gone in set(known.values()).difference(self.endpoints):
             gone.pool.close()
             self._retired.append(gone)
+        if self._known.is_set() and self._wants_tls:
+            self._tasks.spawn(self._tls.ready(), name=f"TLS of {self.name}")
 
     def _endpoint(self, instance: Instance, before: LiveEndpoint | None) -> LiveEndpoint:
         """Return the endpoint of an instance: the one before at its URL with what is new of it, or another one."""
@@ -142,10 +151,18 @@ class Service:
         before.weight = instance.weight
         return before
 
+    @property
+    def _wants_tls(self) -> bool:
+        """Whether there is an https endpoint and the context, which takes a while to make, is missing."""
+        return self._tls.context is None and any(endpoint.pool.is_tls for endpoint in self.endpoints)
+
     def _make_pool(self, endpoint: Endpoint) -> Pool:
-        if endpoint.origin.scheme == "https" and self._tls is None:
-            self._tls = ssl.create_default_context()
         return Pool(endpoint.origin, self._limits, self._tls if endpoint.origin.scheme == "https" else None)
+
+    async def _renew_tls(self) -> None:
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            await asyncio.to_thread(self._tls.renew, f"service {self.name}")
 
     async def _watch(self) -> None:
         while True:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
+import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -183,13 +184,15 @@ def listening_socket(*, small_buffers: bool = False) -> socket.socket:
 
 
 @asynccontextmanager
-async def scripted_upstream(script: Script, *, small_buffers: bool = False) -> AsyncIterator[ScriptedUpstream]:
+async def scripted_upstream(
+    script: Script, *, small_buffers: bool = False, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[ScriptedUpstream]:
     """Run an upstream; a script that failed fails the test."""
     upstream = ScriptedUpstream(script)
     bound = listening_socket(small_buffers=small_buffers)
     upstream.port = bound.getsockname()[1]
     limit = _SMALL_BUFFER_BYTES if small_buffers else 2**16
-    server = await asyncio.start_server(upstream.serve, sock=bound, limit=limit)
+    server = await asyncio.start_server(upstream.serve, sock=bound, limit=limit, ssl=tls)
     try:
         yield upstream
     finally:
