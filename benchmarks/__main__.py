@@ -27,7 +27,7 @@ CONTENDERS: dict[str, Contender] = {each.name: each for each in (Meshwright(), E
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--rounds", type=_positive, default=3, help="turns of each contender (3)")
-    parser.add_argument("--seconds", type=_positive, default=3, help="load in each turn (3)")
+    parser.add_argument("--seconds", type=_positive, default=2, help="load in each turn (2)")
     parser.add_argument("--contender", action="append", choices=CONTENDERS, help="repeatable; all when left out")
     parser.add_argument("--scenario", action="append", choices=EXPERIMENTS, help="repeatable; all when left out")
     parser.add_argument("--write", action="store_true", help=f"also write docs/{FILE.name} and its chart")

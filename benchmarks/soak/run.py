@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
-from pathlib import Path
 from random import Random
 
 from benchmarks.certificate import make_certificate
 from benchmarks.contenders.contender import Place
 from benchmarks.gateway import Gateway
 from benchmarks.scenario import PLAIN
-from benchmarks.servers import BenchmarkError, free_port, program
-from benchmarks.soak.census import PLUGIN, Census, leaks, take_census
+from benchmarks.servers import BenchmarkError, free_port, memory_bytes, program
+from benchmarks.soak.census import MIB, PLUGIN, Census, leaks, take_census
 from benchmarks.soak.upstream import Upstream
 from benchmarks.soak.visitors import Tally, Visitors
 from benchmarks.tournament import Cores, Entry, Say, scene, start
@@ -23,6 +23,7 @@ VISITORS = 24
 WARM_UP_SHARE, WARM_UP_MOST_S = 0.3, 30.0
 REST_LIMIT_S = 20.0
 RELOAD_EVERY_S = 5.0
+TELL_EVERY = 4
 
 CONFIGURATION = """
 listeners:
@@ -103,10 +104,10 @@ async def soak(seconds: float, cores: Cores, say: Say, seed: int) -> Outcome:
 async def _soak(gateway: Gateway, upstream: Upstream, visitors: Visitors, seconds: float, say: Say) -> Outcome:
     warm_up_s = min(seconds * WARM_UP_SHARE, WARM_UP_MOST_S)
     say(f"  warming up for {warm_up_s:.0f} s")
-    await _traffic(gateway, visitors, warm_up_s)
+    await _traffic(gateway, visitors, warm_up_s, say)
     before = await rested(gateway)
     say(f"  soaking for {seconds:.0f} s")
-    reloads = await _traffic(gateway, visitors, seconds)
+    reloads = await _traffic(gateway, visitors, seconds, say)
     after = await rested(gateway)
     return Outcome(
         seconds=seconds,
@@ -118,19 +119,24 @@ async def _soak(gateway: Gateway, upstream: Upstream, visitors: Visitors, second
     )
 
 
-async def _traffic(gateway: Gateway, visitors: Visitors, seconds: float) -> int:
+async def _traffic(gateway: Gateway, visitors: Visitors, seconds: float, say: Say) -> int:
     """Let the visitors come, and reload the gateway meanwhile; return how often."""
     done = asyncio.Event()
+
+    def tell() -> None:
+        visits = visitors.tally.begun.total()
+        say(f"  {visits:>10,} visits, {memory_bytes(gateway.pid) / MIB:.1f} MiB")
+
     async with asyncio.TaskGroup() as group:
-        reloading = group.create_task(_reload_until(done, gateway))
+        reloading = group.create_task(_reload_until(done, gateway, tell))
         await visitors.run(VISITORS, seconds)
         done.set()
     return reloading.result()
 
 
-async def _reload_until(done: asyncio.Event, gateway: Gateway) -> int:
+async def _reload_until(done: asyncio.Event, gateway: Gateway, tell: Callable[[], None]) -> int:
     """Give the service another balancer again and again, so that its pools are made anew; the last one is the first."""
-    first = await asyncio.to_thread(Path.read_text, gateway.file)
+    first = await asyncio.to_thread(gateway.file.read_text, "utf-8")
     number = 0
     while not done.is_set():
         try:
@@ -139,6 +145,8 @@ async def _reload_until(done: asyncio.Event, gateway: Gateway) -> int:
             number += 1
             text = first.replace("round_robin", "random") if number % 2 else first
             await asyncio.to_thread(gateway.reload, text)
+            if number % TELL_EVERY == 0:
+                tell()
     await asyncio.to_thread(gateway.reload, first)
     return number + 1
 
