@@ -39,6 +39,11 @@ class Body:
         """Whether the content is held whole, so that it can be sent more than once."""
         return self.data is not None
 
+    @property
+    def spent(self) -> bool:
+        """Whether a stream has had its one reader, so that nobody can read it any more."""
+        return self._taken and self.data is None
+
     def __aiter__(self) -> AsyncIterator[bytes]:
         """Iterate over the chunks; raises RuntimeError when a stream was already read."""
         if self.data is not None:

@@ -51,6 +51,17 @@ async def test_a_stream_is_pulled_once() -> None:
         aiter(body)
 
 
+async def test_a_stream_is_spent_once_it_has_its_reader_and_kept_content_never() -> None:
+    known, kept, taken = Body(b"a"), Body.stream(Source(b"a")), Body.stream(Source(b"a"))
+    assert (known.spent, kept.spent, taken.spent) == (False, False, False)
+
+    aiter(known)
+    await kept.read(10)
+    taken.take()
+
+    assert (known.spent, kept.spent, taken.spent) == (False, False, True)
+
+
 async def test_reading_a_stream_whole_makes_it_replayable() -> None:
     body = Body.stream(Source(b"he", b"llo"))
 

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 
 from meshwright.asgi.inbox import Inbox, Watch
 from meshwright.asgi.incoming import http_request
 from meshwright.http1.forwarding import DEFAULT_FORWARDING, Forwarding
 from meshwright.http1.rules import has_no_body
 from meshwright.http1.server import Handle
-from meshwright_sdk.asgi import Receive, Scope, Send, send_response
-from meshwright_sdk.errors import ClientGoneError, DownstreamError
+from meshwright_sdk.asgi import Message, Receive, Scope, Send, send_response
+from meshwright_sdk.errors import ClientGoneError, DownstreamError, MeshwrightError, PluginError, ProtocolError
 from meshwright_sdk.headers import RawHeaders
 from meshwright_sdk.hop_by_hop import HOP_BY_HOP
 from meshwright_sdk.problems import problem
+from meshwright_sdk.request import Request
 from meshwright_sdk.response import Response
+
+logger = logging.getLogger("meshwright.asgi")
+
+LAST_STATUS = 599
+"""ASGI servers know no status beyond it, and cut the client off where they meet one."""
 
 _SERVERS_OWN = HOP_BY_HOP | {b"content-length", b"date", b"server"}
 """What the ASGI server, or the body, says better: servers put their own name and date into every answer."""
@@ -58,10 +65,7 @@ async def _exchange(handle: Handle, scope: Scope, inbox: Inbox, send: Send, forw
     except DownstreamError as error:
         response = problem(error)
     else:
-        response = await handle(request)
-    if response.tunnel is not None:
-        await response.aclose()
-        response = problem(DownstreamError("upgrade: not possible on this connection"))
+        response = await sendable(await handle(request), request)
     no_body = has_no_body(scope["method"], response.status)
     fields = _fields(response, no_body=no_body)
     if forwarding.via and response.endpoint is not None:
@@ -69,7 +73,51 @@ async def _exchange(handle: Handle, scope: Scope, inbox: Inbox, send: Send, forw
     if no_body and response.body.data != b"":
         response.body = b""
     response.headers.raw = fields
+    body = response.body
+    if body.data is None and body.length is not None:
+        send = _counted(send, body.length)
     await send_response(response, send, before_end=inbox.finish)
+
+
+async def sendable(response: Response, request: Request) -> Response:
+    """Return the response, or a problem in place of one that cannot be sent by ASGI, which is closed."""
+    error = _obstacle(response, request.method)
+    if error is None:
+        return response
+    if isinstance(error, PluginError):
+        route = request.route.name if request.route is not None else ""
+        logger.error("request %s on route %s: its response cannot be sent: %s", request.id or "-", route, error)
+    await response.aclose(error)
+    return problem(error, request)
+
+
+def _obstacle(response: Response, method: str) -> MeshwrightError | None:
+    status = response.status
+    if response.tunnel is not None:
+        return DownstreamError("upgrade: not possible on this connection")
+    if LAST_STATUS < status <= 999 and response.endpoint is not None:
+        return ProtocolError(f"upstream: expected a status up to {LAST_STATUS} (RFC 9110, section 15); got {status}")
+    if not 200 <= status <= LAST_STATUS:
+        return PluginError(f"response: expected a final status, 200 to {LAST_STATUS}; got {status}")
+    if response.body.spent and not has_no_body(method, status):
+        return PluginError("response body: expected one that nobody has read yet")
+    return None
+
+
+def _counted(send: Send, length: int) -> Send:
+    """Return a `send` that raises PluginError for content of another length: not every server counts."""
+    left = length
+
+    async def counted(message: Message) -> None:
+        nonlocal left
+        if message["type"] == "http.response.body":
+            left -= len(message["body"])
+            if left < 0 or (left and not message["more_body"]):
+                kind = "longer" if left < 0 else "shorter"
+                raise PluginError(f"response body: {kind} than its content-length")
+        await send(message)
+
+    return counted
 
 
 def _fields(response: Response, *, no_body: bool) -> RawHeaders:

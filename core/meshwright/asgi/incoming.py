@@ -54,7 +54,8 @@ def websocket_request(scope: Scope, forwarding: Forwarding = DEFAULT_FORWARDING)
 
 
 def _read_head(scope: Scope) -> Head:
-    return read_head([(name.lower(), value) for name, value in scope["headers"]], DownstreamError)
+    # The white space behind a value is none of it (RFC 9112, section 5.1), and not every server takes it away.
+    return read_head([(name.lower(), value.strip(b" \t")) for name, value in scope["headers"]], DownstreamError)
 
 
 def _request(method: str, scope: Scope, head: Head, forwarding: Forwarding) -> Request:

@@ -7,6 +7,7 @@ from contextlib import suppress
 
 from wsproto.connection import ConnectionType
 
+from meshwright.asgi.exchange import sendable
 from meshwright.asgi.framing import ABNORMAL, MAX_MESSAGE_BYTES, NO_STATUS, Close, Framing, accept_key
 from meshwright.asgi.inbox import Inbox, Watch
 from meshwright.asgi.incoming import websocket_request
@@ -65,7 +66,7 @@ async def _handshake(handle: Handle, scope: Scope, forwarding: Forwarding) -> Re
         return problem(error)
     response = await handle(request)
     if response.tunnel is None:
-        return response
+        return await sendable(response, request)
     try:
         _check_accept(request, response)
     except ProtocolError as error:

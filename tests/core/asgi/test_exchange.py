@@ -9,7 +9,7 @@ import pytest
 
 from meshwright.asgi.exchange import serve_http
 from meshwright.asgi.inbox import Watch
-from meshwright_sdk import Body, Request, ResetError, Response, Tasks
+from meshwright_sdk import Body, Endpoint, Instance, PluginError, Request, ResetError, Response, Tasks
 from meshwright_sdk.asgi import App, Receive, Scope, Send
 from tests.core.asgi.peer import FakeGateway, Peer, PipeEnd, chunks, content, http_scope, turns
 
@@ -49,7 +49,7 @@ async def test_a_complete_response_is_sent_and_settled() -> None:
 
 async def test_a_streamed_response_is_sent_chunk_by_chunk() -> None:
     go_on = asyncio.Event()
-    gateway = answering(Response(200, {"content-length": "2"}, Body.stream(chunks(b"a", then=go_on), length=2)))
+    gateway = answering(Response(200, {"content-length": "2"}, Body.stream(chunks(b"a", then=go_on), length=1)))
     peer = Peer()
     task = peer.start(app_of(gateway), http_scope())
 
@@ -59,7 +59,7 @@ async def test_a_streamed_response_is_sent_chunk_by_chunk() -> None:
     await task
 
     assert (first["body"], ends_before, gateway.ends, peer.complete) == (b"a", [], [None], True)
-    assert peer.headers[b"content-length"] == b"2"
+    assert peer.headers[b"content-length"] == b"1"
 
 
 async def test_a_request_body_streams_into_the_chain() -> None:
@@ -109,6 +109,49 @@ async def test_a_body_that_breaks_off_raises_so_that_the_server_aborts() -> None
         await serve(gateway, peer)
 
     assert (peer.complete, gateway.ends) == (False, [caught.value])
+
+
+@pytest.mark.parametrize("length", [1, 3])
+async def test_a_body_of_another_length_than_promised_is_broken_off(length: int) -> None:
+    gateway = answering(Response(200, None, Body.stream(chunks(b"a", b"b"), length=length)))
+    peer = Peer()
+
+    with pytest.raises(PluginError, match="content-length"):
+        await serve(gateway, peer)
+
+    assert (peer.complete, len(peer.body) <= length, len(gateway.ends)) == (False, True, 1)
+
+
+@pytest.mark.parametrize("status", [0, 99, 100, 101, 199, 600, 99999])
+async def test_a_status_that_no_server_sends_becomes_a_500(status: int, caplog: pytest.LogCaptureFixture) -> None:
+    gateway = answering(Response(status, None, b"ok"))
+
+    peer = await serve(gateway, Peer())
+
+    assert (peer.status, peer.headers[b"content-type"]) == (500, b"application/problem+json")
+    assert len(gateway.ends) == 1
+    assert "its response cannot be sent" in caplog.text
+
+
+async def test_an_upstreams_status_that_no_server_sends_becomes_a_502() -> None:
+    response = Response(700, None, b"ok")
+    response.endpoint = Endpoint(Instance(url="http://h"))
+
+    peer = await serve(answering(response), Peer())
+
+    assert (peer.status, b"upstream_protocol_error" in peer.body) == (502, True)
+
+
+async def test_a_body_that_was_read_already_becomes_a_500() -> None:
+    async def answer(request: Request) -> Response:
+        response = Response(200, None, chunks(b"a"))
+        async for _ in response.body:
+            pass
+        return response
+
+    peer, head = await serve(FakeGateway(answer), Peer()), await serve(FakeGateway(answer), Peer(), http_scope("HEAD"))
+
+    assert (peer.status, head.status) == (500, 200)
 
 
 async def wait_for_cancel(request: Request) -> Response:

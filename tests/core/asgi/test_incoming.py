@@ -38,6 +38,14 @@ async def test_hop_by_hop_headers_end_here_and_names_become_lower_case() -> None
     assert all(isinstance(field, tuple) for field in request.headers.raw)
 
 
+async def test_the_white_space_around_a_value_is_none_of_it() -> None:
+    headers = [(b"host", b"shop.test \t"), (b"content-length", b" 2 "), (b"x-kept", b"a b\t")]
+
+    request = await http_request(http_scope("POST", headers=headers), inbox_of(Peer(content(b"hi"))))
+
+    assert (request.host, request.headers["x-kept"], request.body.data) == ("shop.test", "a b", b"hi")
+
+
 async def test_what_a_client_says_about_itself_is_replaced() -> None:
     headers = [HOST, (b"x-forwarded-for", b"6.6.6.6"), (b"x-forwarded-proto", b"gopher"), (b"forwarded", b"for=6")]
 

@@ -265,6 +265,12 @@ async def test_an_upstream_that_answers_wrongly_is_a_502(headers: dict[str, str]
     assert await upstream.pipe.far.read() == b""
 
 
+async def test_a_refusal_with_a_status_that_no_server_sends_becomes_a_500() -> None:
+    peer, gateway = await refused(lambda request: Response(99999, None, b"no"), extensions=EXTENSION)
+
+    assert (peer.status, len(gateway.ends)) == (500, 1)
+
+
 async def test_a_bad_request_is_refused_without_the_gateway() -> None:
     gateway, peer = FakeGateway(), Peer(CONNECT)
 
