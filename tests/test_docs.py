@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from meshwright.cli import main
 from meshwright.config import GatewayConfig, read_document, validate
 from meshwright.plugin_host.registry import Registry
+from tests.certificates import write_authority, write_certificate
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -36,8 +37,12 @@ def below(annotation: object) -> Iterator[type[BaseModel]]:
 
 
 @pytest.mark.parametrize("block", re.findall(r"```yaml\n(.*?)```", CONFIGURATION, re.DOTALL))
-def test_the_yaml_of_the_configuration_page_loads(block: str) -> None:
-    validate(read_document(block, "page.yaml", environ={}), Registry.load().options_of)
+def test_the_yaml_of_the_configuration_page_loads(block: str, tmp_path: Path) -> None:
+    for stem in ("shop", "partners"):
+        write_certificate(tmp_path, stem=stem)
+    write_authority(tmp_path, "partners-ca.pem")
+
+    validate(read_document(block, "page.yaml", environ={}, folder=tmp_path), Registry.load().options_of)
 
 
 def test_every_key_is_told() -> None:

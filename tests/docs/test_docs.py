@@ -22,6 +22,7 @@ from meshwright.plugin_host.registry import Registry
 from meshwright_sdk import Filter
 from meshwright_sdk.filters import MARK
 from meshwright_sdk.hooks import Hooks
+from tests.certificates import write_certificate
 from tests.e2e.gateway_process import GatewayFile, running_gateway
 
 ROOT = Path(__file__).parent.parent.parent
@@ -279,7 +280,9 @@ def test_the_package_on_the_page_is_found_when_it_is_installed(package: Path) ->
 
 @pytest.fixture
 async def file(tmp_path: Path) -> GatewayFile:
-    text = 'listeners: [{name: web, bind: "127.0.0.1:0"}]\nadmin: {bind: "127.0.0.1:0"}\n'
+    write_certificate(tmp_path)
+    tls = "tls: {certificate: shop.pem, key: shop.key}"
+    text = f'listeners: [{{name: web, bind: "127.0.0.1:0", {tls}}}]\nadmin: {{bind: "127.0.0.1:0"}}\n'
     text += 'routes: [{name: all, to: back}]\nservices: {back: {endpoints: ["http://127.0.0.1:1"]}}\n'
     return GatewayFile(tmp_path / "gateway.yaml", text)
 
