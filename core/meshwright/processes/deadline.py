@@ -41,19 +41,19 @@ class Deadline:
         """End the process with `code` in `within_s` seconds; may be called anywhere, signal handlers included."""
         self._settings.put((monotonic() + within_s, code))
 
-    def clear(self) -> None:
-        """Let the process run."""
+    def close(self) -> None:
+        """Let the process run, whatever is or will be set."""
         self._settings.put(None)
 
     def _watch(self) -> None:
-        due = None
-        while True:
+        setting = self._settings.get()
+        while setting is not None:
+            due_s, code = setting
             try:
-                due = self._settings.get(timeout=None if due is None else max(0.0, due[0] - monotonic()))
+                setting = self._settings.get(timeout=max(0.0, due_s - monotonic()))
             except Empty:
-                assert due is not None
-                self._end(due[1])
-                due = None
+                self._end(code)
+                return
 
     def _end(self, code: int) -> None:
         try:

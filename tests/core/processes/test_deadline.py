@@ -49,11 +49,11 @@ async def test_setting_it_again_replaces_what_was_set() -> None:
     assert await exits.code() == 0
 
 
-async def test_a_deadline_that_is_cleared_ends_nothing() -> None:
+async def test_a_deadline_that_is_closed_ends_nothing() -> None:
     first, second = Exits(), Exits()
     deadline = Deadline(first)
     deadline.set(0.01)
-    deadline.clear()
+    deadline.close()
     Deadline(second).set(0.02)
     await second.code()
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
@@ -20,15 +20,20 @@ def _handlers() -> Iterator[None]:
         signal.signal(number, handler)
 
 
-async def turn(times: int = 5) -> None:
-    """Let the loop hear of what has come."""
-    for _ in range(times):
-        await asyncio.sleep(0)
+@pytest.fixture
+async def exits() -> Exits:
+    return Exits()
+
+
+@pytest.fixture
+async def deadline(exits: Exits) -> AsyncIterator[Deadline]:
+    deadline = Deadline(exits)
+    yield deadline
+    deadline.close()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_the_first_signal_stops_and_the_second_one_cuts_off(number: signal.Signals) -> None:
-    deadline = Deadline(Exits())
+async def test_the_first_signal_stops_and_the_second_one_cuts_off(number: signal.Signals, deadline: Deadline) -> None:
     signals = StopSignals(deadline)
     signals.listen(60)
 
@@ -38,12 +43,12 @@ async def test_the_first_signal_stops_and_the_second_one_cuts_off(number: signal
 
     signal.raise_signal(number)
     await asyncio.wait_for(signals.at_once.wait(), 5)
-    deadline.clear()
 
 
-async def test_the_time_runs_from_the_signal_on_also_while_the_loop_stands_still() -> None:
-    exits = Exits()
-    signals = StopSignals(Deadline(exits))
+async def test_the_time_runs_from_the_signal_on_also_while_the_loop_stands_still(
+    exits: Exits, deadline: Deadline
+) -> None:
+    signals = StopSignals(deadline)
     signals.listen(0.0)
 
     signal.raise_signal(signal.SIGTERM)
@@ -53,11 +58,10 @@ async def test_the_time_runs_from_the_signal_on_also_while_the_loop_stands_still
 
 
 async def test_a_second_signal_ends_a_process_whose_loop_stands_still(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    deadline: Deadline, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(stop_signals, "UNHEARD_S", 0.0)
     codes: list[int] = []
-    deadline = Deadline(Exits())
     StopSignals(deadline, codes.append).listen(60)
 
     signal.raise_signal(signal.SIGTERM)
@@ -65,13 +69,10 @@ async def test_a_second_signal_ends_a_process_whose_loop_stands_still(
 
     assert codes == [AT_ONCE]
     assert f"the event loop stands still at {__file__}:" in caplog.text
-    deadline.clear()
-    await turn()
 
 
-async def test_two_signals_in_a_moment_do_not_make_a_loop_stand_still() -> None:
+async def test_two_signals_in_a_moment_do_not_make_a_loop_stand_still(deadline: Deadline) -> None:
     codes: list[int] = []
-    deadline = Deadline(Exits())
     signals = StopSignals(deadline, codes.append)
     signals.listen(60)
 
@@ -80,4 +81,3 @@ async def test_two_signals_in_a_moment_do_not_make_a_loop_stand_still() -> None:
     await asyncio.wait_for(signals.at_once.wait(), 5)
 
     assert codes == []
-    deadline.clear()

@@ -41,7 +41,7 @@ async def running() -> AsyncIterator[Process]:
         worker.may_end.set()
         await process.channel.close()
         await asyncio.wait_for(ended, 5)
-        deadline.clear()
+        deadline.close()
         asyncio.get_running_loop().remove_signal_handler(signal.SIGTERM)
 
 
