@@ -17,6 +17,7 @@ from meshwright.config.loader import Hide
 from meshwright.plugin_host.info import PluginInfo
 from meshwright.processes.control import Applied, Control, Rejection
 from meshwright.processes.exposition import CONTENT_TYPE, render
+from meshwright.traffic.beside import in_thread
 from meshwright_sdk import ConfigError
 
 
@@ -24,6 +25,7 @@ async def config(request: Request) -> JSONResponse:
     """Show the configuration in use without its secrets, who runs it, and why the last one was rejected."""
     control, applied = _control(request), _applied(request)
     statuses = await control.fleet.statuses()
+    shown = await in_thread(applied.config.loaded.redacted)
     return JSONResponse(
         {
             "version": applied.version,
@@ -31,7 +33,7 @@ async def config(request: Request) -> JSONResponse:
             "source": applied.document.name,
             "workers": [{key: value for key, value in each.items() if key != "services"} for each in statuses],
             "last_rejected": _rejection(control.last_rejected),
-            "config": applied.config.loaded.redacted(),
+            "config": shown,
         }
     )
 
@@ -39,7 +41,7 @@ async def config(request: Request) -> JSONResponse:
 async def routes(request: Request) -> JSONResponse:
     """Show the routes in the order of the file, each with all of its filters, outermost first."""
     applied = _applied(request)
-    shown = applied.config.loaded.redacted()
+    shown = await in_thread(applied.config.loaded.redacted)
     everywhere = shown.get("filters", [])
     return JSONResponse(
         {

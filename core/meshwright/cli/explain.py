@@ -49,11 +49,14 @@ class HeaderType(click.ParamType[tuple[str, str]]):
     help="A header; may be repeated.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
-def explain(file: Path, method: str, url: str, *, headers: tuple[tuple[str, str], ...], as_json: bool) -> None:
+@click.pass_context
+def explain(
+    ctx: click.Context, file: Path, method: str, url: str, *, headers: tuple[tuple[str, str], ...], as_json: bool
+) -> None:
     """Tell which route of FILE takes a request, and why; its filters, its service, its endpoint.
 
     URL is absolute, or a path alone. Nothing is sent, and no filter runs: what one would change or answer itself
-    is not seen.
+    is not seen. Exit code 0 when a route takes the request, 1 when none does or the gateway would refuse it.
     """
     import asyncio
     import json
@@ -61,9 +64,9 @@ def explain(file: Path, method: str, url: str, *, headers: tuple[tuple[str, str]
     explanation = asyncio.run(_explain(file, method, url, headers))
     if as_json:
         click.echo(json.dumps(explanation.to_dict(), indent=2, ensure_ascii=False))
-        return
-    for line in _lines(explanation):
-        click.echo(line)
+    else:
+        click.echo("\n".join(_lines(explanation)))
+    ctx.exit(0 if explanation.route is not None else 1)
 
 
 async def _explain(file: Path, method: str, url: str, headers: tuple[tuple[str, str], ...]) -> Explanation:

@@ -17,7 +17,7 @@ from meshwright.config.model import GatewayConfig
 from meshwright.config.plugin_use import OptionsOf
 from meshwright.config.problems import KeyPath, Problem, config_error, quoted
 from meshwright.config.reach import Unreachable, unreachable
-from meshwright.config.redaction import hidden_below, hidden_values, hide, redacted
+from meshwright.config.redaction import hidden_below, hidden_values, hide, redacted, redacted_filters
 from meshwright.config.tls_warnings import tls_warnings
 from meshwright.config.translate import PLUGIN_OPTIONS, Scope
 
@@ -40,6 +40,12 @@ class LoadedConfig:
     def redacted(self) -> dict[str, Any]:
         """Return the whole configuration, defaults included, without secrets and with references as written."""
         return redacted(self.document, self.config)
+
+    def redacted_filters(self, route: int | None = None) -> list[Any]:
+        """Return the filters of a route, or without one those of every route, in the same way and much sooner."""
+        if route is None:
+            return redacted_filters(self.document, self.config, ())
+        return redacted_filters(self.document, self.config.routes[route], ("routes", route))
 
     def line_of(self, path: KeyPath) -> int | None:
         """Return the line of the value at `path`, or of the nearest one around it."""

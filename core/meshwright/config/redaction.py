@@ -17,15 +17,26 @@ from meshwright_sdk import Secret
 
 def redacted(document: Document, config: BaseModel) -> dict[str, Any]:
     """Return the configuration as plain data for people: what was left out has its default."""
-    whole, given = (
-        config.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_unset=only_given)
-        for only_given in (False, True)
-    )
-    shown: dict[str, Any] = _Overlay(document, hidden_values(document, config)).shown(whole, given, ())
+    shown: dict[str, Any] = _shown(document, config, ())
     return shown
 
 
-def hidden_values(document: Document, config: BaseModel | None = None) -> dict[str, str]:
+def redacted_filters(document: Document, config: BaseModel, at: KeyPath) -> list[Any]:
+    """Return the filters alone of the whole configuration, or of a route `at` its place, in the same way."""
+    shown: list[Any] = _shown(document, config, at, include={"filters"}).get("filters", [])
+    return shown
+
+
+def _shown(document: Document, config: BaseModel, at: KeyPath, include: set[str] | None = None) -> Any:
+    whole, given = (
+        config.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_unset=only_given, include=include)
+        for only_given in (False, True)
+    )
+    parts = config if include is None else {name: getattr(config, name) for name in include}
+    return _Overlay(document, hidden_values(document, parts)).shown(whole, given, at)
+
+
+def hidden_values(document: Document, config: object = None) -> dict[str, str]:
     """Return every text that must not be shown, with what stands for it, longest first.
 
     Without a `config` nobody knows yet which values are secrets.

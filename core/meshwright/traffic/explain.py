@@ -9,17 +9,18 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
-from meshwright.config.model import RouteConfig
+from meshwright.config.model import ListenerConfig, RouteConfig
 from meshwright.config.plugin_use import PluginUse
-from meshwright.http1.rules import host_name
-from meshwright.http1.target import PathRules, normalise_path, split_target
+from meshwright.http1.forwarding import Forwarding
+from meshwright.http1.request_head import peer_of, request_of
+from meshwright.http1.rules import read_head
 from meshwright.traffic.snapshot import Snapshot
 from meshwright.traffic.split import split_of
-from meshwright_sdk import Body, Context, DownstreamError, Endpoint, Headers, Request, Response
+from meshwright_sdk import Context, DownstreamError, Endpoint, Headers, Request, Response
 from meshwright_sdk.balancing import AnyBalancer
 
 _METHOD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_URL = re.compile(r"(?:(?P<scheme>https?)://(?P<authority>[^/?#]+))?(?P<target>(?:[/?].*)?)", re.IGNORECASE)
+_URL = re.compile(r"(?:(?P<scheme>https?)://(?P<authority>[^/?#]+))?(?P<target>(?:[/?].*|\*)?)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,12 +83,12 @@ class Explanation:
 def explain(snapshot: Snapshot, method: str, url: str, headers: Iterable[Sequence[str]] = ()) -> Explanation:
     """Return what would become of a request as the client would send it.
 
-    `url` is absolute, or a path alone; `headers` are pairs. The path is normalised as by the first listener. No
-    filter runs, so what one would change or answer itself is not seen. Turns of balancers and splits begin anew,
-    those in use are not moved. Raises ValueError for what is no request.
+    `url` is absolute, or a path alone; `headers` are pairs, of which Host goes before the URL's. What a listener
+    decides is as with the first one of the URL's scheme. No filter runs, so what one would change or answer itself is
+    not seen. Turns of balancers and splits begin anew, those in use are not moved. Raises ValueError for what is no
+    request, or one that the gateway refuses before it looks for a route.
     """
-    rules = PathRules(**snapshot.config.config.listeners[0].path.model_dump())
-    request = _request(method, url, headers, rules)
+    request = _request(method, url, headers, snapshot.config.config.listeners)
     route = snapshot.router.match(request)
     shown = snapshot.config.hiding("routes")
     verdicts = tuple(
@@ -106,43 +107,36 @@ def explain(snapshot: Snapshot, method: str, url: str, headers: Iterable[Sequenc
     )
 
 
-def _request(method: str, url: str, fields: Iterable[Sequence[str]], rules: PathRules) -> Request:
-    """Return the request as the HTTP server would hand it on."""
+def _request(method: str, url: str, fields: Iterable[Sequence[str]], listeners: Sequence[ListenerConfig]) -> Request:
+    """Return the request as the HTTP server would hand it on, or refuse it as that would."""
     parts = _URL.fullmatch(url)
     if parts is None:
         raise ValueError(f"url: expected http://host/path or just /path; got {url!r}")
     if _METHOD.fullmatch(method) is None:
         raise ValueError(f"method: expected one such as GET; got {method!r}")
-    headers = Headers([(name, value) for name, value in fields])
-    if "host" not in headers:
-        headers.raw.insert(0, (b"host", (parts["authority"] or "localhost").encode()))
-    target = parts["target"] if parts["target"].startswith("/") else f"/{parts['target']}"
+    raw = Headers([(name, value) for name, value in fields]).raw
+    if not any(name == b"host" for name, _ in raw):
+        raw.insert(0, (b"host", (parts["authority"] or "localhost").encode()))
+    target = parts["target"] if parts["target"].startswith(("/", "*")) else f"/{parts['target']}"
+    is_secure = (parts["scheme"] or "").lower() == "https"
+    listener = next((each for each in listeners if (each.tls is not None) == is_secure), listeners[0])
     try:
-        path, query = split_target(target.encode())
-        return Request(
-            method.upper(),
-            normalise_path(path, rules),
-            query.decode("ascii"),
-            headers,
-            Body(),
-            host=host_name(headers["host"].encode("latin-1")),
-            scheme=(parts["scheme"] or "http").lower(),
-            upgrade=headers.get("upgrade", "").lower(),
-        )
+        peer = peer_of(None, None, tls=is_secure, forwarding=Forwarding.of(listener))
+        return request_of(method.upper(), target.encode(), "1.1", read_head(raw, DownstreamError), peer)
     except DownstreamError as error:
         raise ValueError(error.detail) from error
 
 
 def _filters(snapshot: Snapshot, index: int | None) -> Iterator[FilterStep]:
     """Yield the filters, outermost first, with options as they may be shown; without a route those of every route."""
-    model, shown = snapshot.config.config, snapshot.config.redacted()
-    yield from _steps("every route", model.filters, shown)
+    loaded = snapshot.config
+    yield from _steps("every route", loaded.config.filters, loaded.redacted_filters())
     if index is not None:
-        yield from _steps("this route", model.routes[index].filters, shown["routes"][index])
+        yield from _steps("this route", loaded.config.routes[index].filters, loaded.redacted_filters(index))
 
 
-def _steps(scope: str, uses: Sequence[PluginUse], shown: Mapping[str, Any]) -> Iterator[FilterStep]:
-    for use, text in zip(uses, shown.get("filters", []), strict=True):
+def _steps(scope: str, uses: Sequence[PluginUse], shown: Sequence[Any]) -> Iterator[FilterStep]:
+    for use, text in zip(uses, shown, strict=True):
         # A name that a reference gave stands as it was written, and has no options.
         options = _given(use, text[use.name]) if isinstance(text, Mapping) else {}
         yield FilterStep(name=use.name, options=options, scope=scope)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from textwrap import dedent
@@ -121,4 +122,40 @@ async def test_the_path_is_normalised_as_by_the_first_listener(tmp_path: Path) -
     await gateway.commit(snapshot)
 
     assert explain(snapshot, "GET", "//orders%2f1").route == "order"
+    await gateway.close()
+
+
+@pytest.mark.parametrize(
+    ("method", "url", "headers", "message"),
+    [
+        ("CONNECT", "/orders/1", [], "method: CONNECT is not served here"),
+        ("GET", "*", [], "target: expected a path; got *, which is for OPTIONS"),
+        ("GET", "/orders/1", [("host", "a"), ("host", "b")], "host: expected one field; got several"),
+        (
+            "POST",
+            "/",
+            [("content-length", "1"), ("transfer-encoding", "chunked")],
+            "framing: expected Content-Length or",
+        ),
+        ("GET", "/#x", [], "target: expected a path and a query of printable ASCII, without fragment"),
+    ],
+)
+async def test_what_a_listener_refuses_is_refused(
+    snapshot: Snapshot, method: str, url: str, headers: list[tuple[str, str]], message: str
+) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        explain(snapshot, method, url, headers)
+
+
+async def test_routes_see_the_fields_that_a_listener_hands_on(tmp_path: Path) -> None:
+    match = "{headers: {x-forwarded-proto: https, x-hop: {present: false}}}"
+    text = f"routes: [{{name: secure, match: {match}, filters: [respond: {{text: ok}}]}}]"
+    gateway = Gateway()
+    snapshot = await gateway.prepare(ConfigDocument(text=text, name="gateway.yaml", base_dir=tmp_path), 1)
+    fields = [("connection", "x-hop"), ("x-hop", "1"), ("x-forwarded-proto", "gopher")]
+
+    found = [explain(snapshot, "GET", url, fields).route for url in ("https://a/", "http://a/", "/")]
+
+    assert found == ["secure", None, None]
+    await gateway.discard(snapshot)
     await gateway.close()
