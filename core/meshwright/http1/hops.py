@@ -100,9 +100,7 @@ def read_host(value: bytes) -> bytes:
 
 def _last_parts(value: bytes) -> list[str]:
     """Return the last parts of a comma-separated list, the last one first; empty ones count for nothing."""
-    parts = value.decode("latin-1").rsplit(",", MAX_HOPS * 2)
-    if len(parts) > MAX_HOPS * 2:
-        del parts[0]
+    parts = value.decode("latin-1").rsplit(",", MAX_HOPS * 2)  # what is left unsplit, in front, is no good entry
     return [text for part in reversed(parts) if (text := part.strip(" \t"))][:MAX_HOPS]
 
 

@@ -128,11 +128,11 @@ def test_scheme_host_and_port_are_kept() -> None:
     request = asked(
         (b"x-forwarded-proto", b"HTTPS"),
         (b"x-forwarded-host", b"Shop.Example:8443"),
-        (b"x-forwarded-port", b"8443"),
+        (b"x-forwarded-port", b"9443"),
         (b"x-forwarded-prefix", b"/shop"),
     )
 
-    expected = x(addresses="10.0.0.1", proto="https", host="Shop.Example:8443", port="8443")
+    expected = x(addresses="10.0.0.1", proto="https", host="Shop.Example:8443", port="9443")
     assert told(request) == {**expected, "x-forwarded-prefix": "/shop"}
     assert (request.scheme, request.host, request.headers["host"]) == ("https", "shop.test", "shop.test")
 
@@ -241,6 +241,12 @@ def test_an_address_that_is_hidden_is_sent_on_and_the_client_is_the_nearest_know
     assert (request.client, request.scheme) == (Address("10.0.0.2", 0), "https")
     assert told(request)["x-forwarded-for"] == "10.0.0.2, 10.0.0.1"
     assert told(request)["forwarded"].startswith("for=6.6.6.6, for=_secret;host=shop.test;proto=https, for=10.0.0.2, ")
+
+
+def test_a_hop_without_a_name_is_not_a_unix_socket() -> None:
+    request = asked((b"forwarded", b"for=6.6.6.6;proto=https, proto=http"), tells="forwarded", peer="")
+
+    assert (request.client, request.scheme) == (Address("", 0), "http")
 
 
 def test_a_proxy_may_tell_the_scheme_alone() -> None:
