@@ -18,6 +18,7 @@ from meshwright.plugin_host.registry import Registry
 from meshwright.processes.control import Control
 from meshwright.processes.crew import CREW_STOP_S, Crew, LocalCrew, ProcessCrew
 from meshwright.processes.deadline import EXIT_S, OVERDUE, Deadline
+from meshwright.processes.descriptors import raise_limit
 from meshwright.processes.fleet import Fleet
 from meshwright.processes.ports import Ports
 from meshwright.processes.reading import check
@@ -34,6 +35,7 @@ def run(file: Path, *, workers: int, grace_s: float) -> int:
     From the signal on the process ends in bounded time, here if need be. Raises ConfigError, or OSError for a
     file that cannot be read, when it cannot start.
     """
+    raise_limit()
     with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
         return runner.run(_serve(file, workers, grace_s))
 
