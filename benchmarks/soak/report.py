@@ -13,8 +13,11 @@ def summary(outcome: Outcome) -> str:
     begun = ", ".join(f"{number:,} × {name.replace('_', ' ')}" for name, number in outcome.tally.begun.items())
     ended = ", ".join(f"{number:,} {name}" for name, number in outcome.tally.ended.most_common())
     before, after = outcome.before, outcome.after
-    rows = [("memory MiB", f"{before.memory_bytes / MIB:.1f}", f"{after.memory_bytes / MIB:.1f}")]
-    names = ("files", "connections", "in_flight", "upstream_active", "upstream_waiting", "tasks", "objects")
+    rows = [
+        ("memory MiB", f"{before.memory_bytes / MIB:.1f}", f"{after.memory_bytes / MIB:.1f}"),
+        ("of it given out by malloc MiB", f"{before.heap_bytes / MIB:.1f}", f"{after.heap_bytes / MIB:.1f}"),
+    ]
+    names = ("blocks", "objects", "tasks", "files", "connections", "in_flight", "upstream_active", "upstream_waiting")
     rows += [(name.replace("_", " "), f"{getattr(before, name):,}", f"{getattr(after, name):,}") for name in names]
     lines = (
         f"{sum(outcome.tally.begun.values()):,} visits in {outcome.seconds:.0f} s and a warm-up: {begun}.",

@@ -20,7 +20,7 @@ from benchmarks.soak.visitors import Tally, Visitors
 from benchmarks.tournament import Cores, Entry, Say, scene, start
 
 VISITORS = 24
-WARM_UP_SHARE, WARM_UP_MOST_S = 0.3, 30.0
+WARM_UP_SHARE, WARM_UP_LEAST_S, WARM_UP_MOST_S = 0.3, 3.0, 30.0
 REST_LIMIT_S = 20.0
 RELOAD_EVERY_S = 5.0
 TELL_EVERY = 4
@@ -102,7 +102,7 @@ async def soak(seconds: float, cores: Cores, say: Say, seed: int) -> Outcome:
 
 
 async def _soak(gateway: Gateway, upstream: Upstream, visitors: Visitors, seconds: float, say: Say) -> Outcome:
-    warm_up_s = min(seconds * WARM_UP_SHARE, WARM_UP_MOST_S)
+    warm_up_s = min(max(seconds * WARM_UP_SHARE, WARM_UP_LEAST_S), WARM_UP_MOST_S)
     say(f"  warming up for {warm_up_s:.0f} s")
     await _traffic(gateway, visitors, warm_up_s, say)
     before = await rested(gateway)

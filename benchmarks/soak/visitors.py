@@ -20,6 +20,7 @@ ERROR_STATUSES = {502, 504}
 """What the gateway may answer because its upstream broke off."""
 
 EXAMPLES = 5
+SIZES = 40
 
 
 class Wrong(Exception):
@@ -105,13 +106,17 @@ class Visitors:
         else:
             writer.close()
 
+    def _size(self, most: int) -> int:
+        """One of some sizes: were they all different, what the gateway keeps of paths would fill for minutes."""
+        return most * self._random.randint(0, SIZES) // SIZES
+
     async def _get(self, reader: StreamReader, writer: StreamWriter) -> None:
         for _ in range(self._random.randint(1, 8)):
-            await self._exchange(reader, writer, "fixed", self._random.randint(0, 2000))
+            await self._exchange(reader, writer, "fixed", self._size(2000))
 
     async def _download(self, reader: StreamReader, writer: StreamWriter) -> None:
         kind = self._random.choice(("fixed", "chunked"))
-        await self._exchange(reader, writer, kind, self._random.randint(1 << 16, 1 << 21))
+        await self._exchange(reader, writer, kind, self._size(1 << 21))
 
     async def _exchange(self, reader: StreamReader, writer: StreamWriter, kind: str, size: int) -> None:
         writer.write(_head("GET", f"/{kind}/{size}"))
@@ -134,7 +139,7 @@ class Visitors:
         check(await read_message(reader), content(5000) * pieces)
 
     async def _pipeline(self, reader: StreamReader, writer: StreamWriter) -> None:
-        sizes = [self._random.randint(0, 3000) for _ in range(self._random.randint(2, 8))]
+        sizes = [self._size(3000) for _ in range(self._random.randint(2, 8))]
         writer.write(b"".join(_head("GET", f"/fixed/{size}") for size in sizes))
         for size in sizes:
             check(await read_message(reader), content(size))
@@ -152,7 +157,7 @@ class Visitors:
         if head.status != 101:
             raise Wrong(f"expected 101; got {head.start!r}")
         for _ in range(self._random.randint(1, 40)):
-            message = content(self._random.randint(1, 4000))
+            message = content(self._size(4000) + 1)
             writer.write(message)
             if await reader.readexactly(len(message)) != message:
                 raise Wrong("expected the echo of a message; got something else")
