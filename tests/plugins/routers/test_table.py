@@ -135,6 +135,13 @@ def test_the_longest_prefix_wins() -> None:
     assert found == ["/a/b/c/d/*", "/a/b/*", "/a/b/*", "/a/*", "/*"]
 
 
+def test_a_path_may_have_more_segments_than_python_has_room_for_calls() -> None:
+    long = "/a" * 2 * sys.getrecursionlimit()
+    table = paths(f"{long}/*", "/a/*")
+
+    assert (chosen(table, f"{long}/b"), chosen(table, long[2:])) == (f"{long}/*", "/a/*")
+
+
 def test_a_prefix_comes_before_a_regex() -> None:
     table = table_of(
         Match(path_regex=re.compile("/orders/.*")), Match(path="/orders/*"), Match(path_regex=re.compile("/.*"))

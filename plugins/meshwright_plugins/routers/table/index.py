@@ -2,23 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import TypeAlias
 
 from meshwright_plugins.routers.table.candidate import Candidate
 from meshwright_plugins.routers.table.pattern import PathPattern
 from meshwright_sdk import Request
 
+Groups: TypeAlias = tuple[list[Candidate], ...]
+
 
 class _Node:
-    """A place in the tree of segments; `ends` are templates that end here, `prefixes` those that go on."""
+    """A place in the tree of segments; `ends` are templates that end here, `prefixes` those that go on.
 
-    __slots__ = ("children", "ends", "parameter", "prefixes")
+    For a path that only one way through the tree leads here, `stopped` are all that take it if it goes on elsewhere,
+    `ended` if it ends here, most specific first.
+    """
+
+    __slots__ = ("children", "ended", "ends", "parameter", "prefixes", "stopped")
 
     def __init__(self) -> None:
         self.children: dict[str, _Node] = {}
         self.parameter: _Node | None = None
         self.ends: list[Candidate] = []
         self.prefixes: list[Candidate] = []
+        self.stopped: Groups = ()
+        self.ended: Groups = ()
+
+
+def _gather(root: _Node) -> None:
+    """Find what is stopped and ended at each place; without recursion, for paths may be long."""
+    places: list[tuple[_Node, Groups]] = [(root, ())]
+    while places:
+        node, above = places.pop()
+        node.stopped = (node.prefixes, *above) if node.prefixes else above
+        node.ended = (node.ends, *node.stopped) if node.ends else node.stopped
+        below = node.children.values() if node.parameter is None else (*node.children.values(), node.parameter)
+        places += [(child, node.stopped) for child in below]
 
 
 class PathIndex:
@@ -38,6 +58,7 @@ class PathIndex:
         self._regexes: list[Candidate] = []
         for candidate in sorted(candidates, key=lambda candidate: candidate.rank):
             self._add(candidate)
+        _gather(self._root)
 
     def _add(self, candidate: Candidate) -> None:
         pattern = candidate.pattern
@@ -77,28 +98,27 @@ class PathIndex:
                 return candidate
         return None
 
-    def _groups(self, path: str) -> list[list[Candidate]]:
+    def _groups(self, path: str) -> Sequence[list[Candidate]]:
         """Return the templates and then the prefixes that take `path`, most specific first.
 
         No more segments are split off than the tree is deep.
         """
         node = self._root
-        prefixes = [node.prefixes]
-        segments = path.split("/", self._depth + 1)[1:]
+        segments = path.split("/", self._depth + 1)
+        del segments[0]
         for segment in segments:
-            if node.parameter is not None:
-                return self._forked_groups(segments)
             child = node.children.get(segment)
+            if node.parameter is not None and segment:
+                if child is not None:
+                    return self._forked_groups(segments)
+                child = node.parameter
             if child is None:
-                break
+                return node.stopped
             node = child
-            if node.prefixes:
-                prefixes.append(node.prefixes)
-        prefixes.reverse()
-        return prefixes
+        return node.ended
 
     def _forked_groups(self, segments: list[str]) -> list[list[Candidate]]:
-        """Do the same where parameters are on the way: follow all places that a segment leads to, side by side.
+        """Do the same where a segment leads to two places: follow all places that a segment leads to, side by side.
 
         The literal one stands before the parameter, which is the order of their ranks.
         """
