@@ -160,6 +160,9 @@ async def test_without_free_descriptors_it_waits_and_does_not_spin(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(accept, "PAUSE_S", 0.05)
+    pauses: list[OSError] = []
+    pause = Acceptor._pause
+    monkeypatch.setattr(Acceptor, "_pause", lambda self, error: (pauses.append(error), pause(self, error)))
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     async with serving() as server:
         before = await server.echoes()
@@ -175,6 +178,7 @@ async def test_without_free_descriptors_it_waits_and_does_not_spin(
             finally:
                 resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
             await until(lambda: len(server.connections) == 2)
+    assert 1 <= len(pauses) <= 10
     (line,) = [each for each in caplog.messages if "no connection" in each]
     assert line == "listener web: no connection can be taken for now: Too many open files"
 
@@ -310,6 +314,7 @@ async def test_what_is_being_opened_can_be_cut_off(tls: Callable[[], ssl.SSLCont
     async with serving(proxy_protocol=not with_tls, tls=tls if with_tls else None) as server:
         reader, _ = await server.connect()
         await until(lambda: server.acceptor.opening == 1)
-        await server.acceptor.cut_off()
+        async with asyncio.timeout(accept.CUT_OFF_S / 2):
+            await server.acceptor.cut_off()
 
         assert await asyncio.wait_for(reader.read(), 10) == b""
