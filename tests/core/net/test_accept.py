@@ -162,7 +162,12 @@ async def test_without_free_descriptors_it_waits_and_does_not_spin(
     monkeypatch.setattr(accept, "PAUSE_S", 0.05)
     pauses: list[OSError] = []
     pause = Acceptor._pause
-    monkeypatch.setattr(Acceptor, "_pause", lambda self, error: (pauses.append(error), pause(self, error)))
+
+    def counted(acceptor: Acceptor, error: OSError) -> None:
+        pauses.append(error)
+        pause(acceptor, error)
+
+    monkeypatch.setattr(Acceptor, "_pause", counted)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     async with serving() as server:
         before = await server.echoes()
