@@ -85,10 +85,22 @@ def _nothing() -> None:
     """Do nothing before the end."""
 
 
-async def send_response(response: Response, send: Send, *, before_end: Callable[[], None] = _nothing) -> None:
+def _itself(error: BaseException) -> BaseException:
+    """Have a response end by what broke it off."""
+    return error
+
+
+async def send_response(
+    response: Response,
+    send: Send,
+    *,
+    before_end: Callable[[], None] = _nothing,
+    ended_by: Callable[[BaseException], BaseException] = _itself,
+) -> None:
     """Play `response` to an ASGI `send` and end its life, whatever happens; a tunnel is left alone.
 
-    `before_end` is called right before the last message. Raises ClientGoneError where `send` says so by an
+    `before_end` is called right before the last message; `ended_by` turns what broke the response off, such as a
+    cancellation, into what its life ends with. Raises ClientGoneError where `send` says so by an
     OSError, what the body raises, and whatever else `send` raises.
     """
     try:
@@ -102,7 +114,7 @@ async def send_response(response: Response, send: Send, *, before_end: Callable[
         before_end()
         await _deliver(send, {"type": "http.response.body", "body": data, "more_body": False})
     except BaseException as error:
-        await response.aclose(error)
+        await response.aclose(ended_by(error))
         raise
     if response.complete:
         response.settle()

@@ -23,6 +23,9 @@ logger = logging.getLogger("meshwright.asgi")
 LAST_STATUS = 599
 """ASGI servers know no status beyond it, and cut the client off where they meet one."""
 
+CHUNKS_A_TURN = 16
+"""So many chunks of a body that never waits are sent until others have their turn."""
+
 _SERVERS_OWN = HOP_BY_HOP | {b"content-length", b"date", b"server"}
 """What the ASGI server, or the body, says better: servers put their own name and date into every answer."""
 
@@ -73,10 +76,14 @@ async def _exchange(handle: Handle, scope: Scope, inbox: Inbox, send: Send, forw
     if no_body and response.body.data != b"":
         response.body = b""
     response.headers.raw = fields
-    body = response.body
-    if body.data is None and body.length is not None:
-        send = _counted(send, body.length)
-    await send_response(response, send, before_end=inbox.finish)
+    if response.body.data is None:
+        send = _paced(send, response.body.length)
+
+    def ended_by(error: BaseException) -> BaseException:
+        cancelled = inbox.gone and isinstance(error, asyncio.CancelledError)
+        return ClientGoneError("client: closed the connection") if cancelled else error
+
+    await send_response(response, send, before_end=inbox.finish, ended_by=ended_by)
 
 
 async def sendable(response: Response, request: Request) -> Response:
@@ -104,20 +111,26 @@ def _obstacle(response: Response, method: str) -> MeshwrightError | None:
     return None
 
 
-def _counted(send: Send, length: int) -> Send:
-    """Return a `send` that raises PluginError for content of another length: not every server counts."""
-    left = length
+def _paced(send: Send, length: int | None) -> Send:
+    """Return a `send` for streams that lets others have their turn, and raises PluginError for a wrong length.
 
-    async def counted(message: Message) -> None:
-        nonlocal left
+    A server need not wait in its own, also when the client is gone; nor does every server count.
+    """
+    left, sent = length, 0
+
+    async def paced(message: Message) -> None:
+        nonlocal left, sent
         if message["type"] == "http.response.body":
-            left -= len(message["body"])
-            if left < 0 or (left and not message["more_body"]):
-                kind = "longer" if left < 0 else "shorter"
-                raise PluginError(f"response body: {kind} than its content-length")
+            if left is not None:
+                left -= len(message["body"])
+                if left < 0 or (left and not message["more_body"]):
+                    raise PluginError(f"response body: {'longer' if left < 0 else 'shorter'} than its content-length")
+            sent += 1
+            if sent % CHUNKS_A_TURN == 0:
+                await asyncio.sleep(0)
         await send(message)
 
-    return counted
+    return paced
 
 
 def _fields(response: Response, *, no_body: bool) -> RawHeaders:

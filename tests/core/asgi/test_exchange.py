@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
 from meshwright.asgi.exchange import serve_http
 from meshwright.asgi.inbox import Watch
-from meshwright_sdk import Body, Endpoint, Instance, PluginError, Request, ResetError, Response, Tasks
+from meshwright_sdk import Body, ClientGoneError, Endpoint, Instance, PluginError, Request, ResetError, Response, Tasks
 from meshwright_sdk.asgi import App, Receive, Scope, Send
 from tests.core.asgi.peer import FakeGateway, Peer, PipeEnd, chunks, content, http_scope, turns
 
@@ -178,6 +178,21 @@ async def test_a_client_that_leaves_after_its_content_cancels_the_request() -> N
     assert gateway.cancelled == 1
 
 
+async def test_a_body_that_never_waits_leaves_others_their_turn() -> None:
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            yield b"x"
+
+    peer = Peer()
+    task = peer.start(app_of(answering(Response(200, None, endless()))), http_scope())
+
+    async with asyncio.timeout(5):
+        await peer.wait_for("http.response.body")
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+
 async def test_a_client_that_leaves_in_the_midst_of_a_stream_ends_it() -> None:
     gateway = answering(Response(200, None, chunks(b"a", then=asyncio.Event())))
     peer = Peer(content())
@@ -187,7 +202,7 @@ async def test_a_client_that_leaves_in_the_midst_of_a_stream_ends_it() -> None:
     peer.put(DISCONNECT)
     await task
 
-    assert [type(end) for end in gateway.ends] == [asyncio.CancelledError]
+    assert [type(end) for end in gateway.ends] == [ClientGoneError]
 
 
 async def test_content_that_nobody_reads_yet_is_kept_for_whoever_will() -> None:

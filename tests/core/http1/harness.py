@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -34,6 +34,7 @@ from meshwright_sdk import (
     Router,
     Verdict,
 )
+from tests.core.http1 import ways
 from tests.core.http1.wire import Script, ScriptedUpstream, Wire, connect, listening_socket, scripted_upstream, until
 
 Handle = Callable[[Request], Awaitable[Response]]
@@ -45,10 +46,10 @@ IMPATIENT = ServerLimits(half_close_s=0.0)
 
 @dataclass(slots=True)
 class Server:
-    """The server protocol on a socket: its connections, and clients for it."""
+    """The way in on a socket: its connections, and clients for it."""
 
     port: int
-    state: ServerState
+    state: Any
     bytewise: bool = False
     small_buffers: bool = False
     wires: list[Wire] = field(default_factory=list)
@@ -60,6 +61,7 @@ class Server:
 
     @property
     def connections(self) -> list[HttpServerProtocol]:
+        """What carries each connection; of the direct path only it is known what that is."""
         return list(self.state.connections)
 
     @property
@@ -85,7 +87,10 @@ async def serving(
     limits: ServerLimits = IMPATIENT,
     claimed: tuple[object, object] | None = None,
 ) -> AsyncIterator[Server]:
-    """Serve `handle` by the server protocol; at the end nothing of any connection may be left."""
+    """Serve `handle` by the way in of the test; at the end nothing of any connection may be left.
+
+    What `claimed` says holds for the direct path.
+    """
     state = ServerState()
     settings = ServerSettings(limits=limits, forwarding=forwarding)
     bound = listening_socket(small_buffers=small_buffers)
@@ -95,15 +100,20 @@ async def serving(
         connection.claimed_addresses = claimed
         return connection
 
-    listener = await asyncio.get_running_loop().create_server(protocol, sock=bound)
     server = Server(bound.getsockname()[1], state, bytewise, small_buffers)
-    try:
-        yield server
-    finally:
-        listener.close()
-        for wire in server.wires:
-            wire.writer.transport.abort()
-        await until(lambda: not state.connections and not state.tasks)
+    async with AsyncExitStack() as stack:
+        factory: Callable[[], asyncio.Protocol] = protocol
+        if ways.current != ways.DIRECT:
+            asgi = ways.asgi_protocols(handle, ways.current, forwarding)
+            server.state, factory = await stack.enter_async_context(asgi)
+        listener = await asyncio.get_running_loop().create_server(factory, sock=bound)
+        try:
+            yield server
+        finally:
+            listener.close()
+            for wire in server.wires:
+                wire.writer.transport.abort()
+            await until(lambda: not server.state.connections and not server.state.tasks)
 
 
 class Listed(Discovery[NoOptions]):

@@ -7,6 +7,7 @@ import pytest
 
 from meshwright_sdk import Body, Request, Response
 from tests.core.http1.harness import Handle, serving
+from tests.core.http1.ways import NO_DATE, NO_LENGTH_IN_304, every_way_in
 from tests.core.http1.wire import FIELD, Message, turns, until
 
 GET = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"
@@ -41,7 +42,8 @@ def get(target: str) -> bytes:
 # One request
 
 
-async def test_a_request_arrives_as_it_was_sent_and_is_answered(bytewise: bool) -> None:
+@every_way_in
+async def test_a_request_arrives_as_it_was_sent_and_is_answered(bytewise: bool, way_in: str) -> None:
     handle = Keeping()
     async with serving(handle, bytewise=bytewise) as server:
         answer: Message = await server.ask(
@@ -65,10 +67,11 @@ async def test_a_request_arrives_as_it_was_sent_and_is_answered(bytewise: bool) 
     ]
     assert (answer.start, answer.body) == ("HTTP/1.1 200 OK", b"GET /b~?c=%20d ")
     assert answer.headers["content-length"] == "15"
-    assert "date" in answer.headers
+    assert ("date" in answer.headers) is (way_in not in NO_DATE)
     assert "connection" not in answer.headers
 
 
+@every_way_in
 async def test_hop_by_hop_fields_and_claims_about_the_way_do_not_go_on(bytewise: bool) -> None:
     handle = Keeping()
     async with serving(handle, bytewise=bytewise) as server:
@@ -88,6 +91,7 @@ async def test_hop_by_hop_fields_and_claims_about_the_way_do_not_go_on(bytewise:
     ]
 
 
+@every_way_in
 @pytest.mark.parametrize(
     ("head", "framing", "body"),
     [
@@ -116,6 +120,7 @@ async def test_an_absolute_target_names_the_host(bytewise: bool) -> None:
     assert (second.host, second.target) == ("shop", "/?b")
 
 
+@every_way_in
 async def test_options_may_ask_about_the_server_as_a_whole(bytewise: bool) -> None:
     async with serving(echo, bytewise=bytewise) as server:
         answer = await server.ask(b"OPTIONS * HTTP/1.1\r\nhost: a\r\n\r\n")
@@ -133,6 +138,7 @@ async def test_a_request_of_http_1_0_without_host_is_for_the_address_it_came_to(
 # Responses
 
 
+@every_way_in
 async def test_a_stream_without_length_is_chunked(bytewise: bool) -> None:
     async def handle(request: Request) -> Response:
         return Response(200, {"content-length": "99", "transfer-encoding": "gzip"}, pieces(b"one", b"", b"two"))
@@ -152,6 +158,7 @@ async def pieces(*data: bytes) -> AsyncIterator[bytes]:
         yield each
 
 
+@every_way_in
 async def test_a_stream_of_known_length_is_not_chunked() -> None:
     async def handle(request: Request) -> Response:
         return Response(200, None, Body.stream(pieces(b"one", b"two"), length=6))
@@ -161,6 +168,7 @@ async def test_a_stream_of_known_length_is_not_chunked() -> None:
     assert (answer.headers["content-length"], answer.body) == ("6", b"onetwo")
 
 
+@every_way_in
 @pytest.mark.parametrize("length", [5, 7])
 async def test_a_stream_that_breaks_its_promise_is_cut_off(length: int) -> None:
     async def handle(request: Request) -> Response:
@@ -180,6 +188,7 @@ async def test_a_stream_that_breaks_its_promise_is_cut_off(length: int) -> None:
     assert "content-length" in str(ends[0])
 
 
+@every_way_in
 async def test_a_head_response_has_the_fields_and_no_content(bytewise: bool) -> None:
     async def handle(request: Request) -> Response:
         response = Response.text("hello")
@@ -195,8 +204,9 @@ async def test_a_head_response_has_the_fields_and_no_content(bytewise: bool) -> 
         assert wire.reader._buffer == b""  # type: ignore[attr-defined]
 
 
+@every_way_in
 @pytest.mark.parametrize("status", [204, 304])
-async def test_a_status_without_content_sends_none_and_closes_a_body_that_it_has(status: int) -> None:
+async def test_a_status_without_content_sends_none_and_closes_a_body_that_it_has(status: int, way_in: str) -> None:
     closed: list[bool] = []
 
     async def body() -> AsyncIterator[bytes]:
@@ -217,10 +227,11 @@ async def test_a_status_without_content_sends_none_and_closes_a_body_that_it_has
             answer = await wire.message()
             assert answer.status == status
             assert "transfer-encoding" not in answer.headers
-            assert ("content-length" in answer.headers) is (status == 304)
+            assert ("content-length" in answer.headers) is (status == 304 and way_in not in NO_LENGTH_IN_304)
         assert closed == [True, True]
 
 
+@every_way_in
 async def test_a_field_cannot_start_another_line() -> None:
     for value in ("a\r\nset-cookie: b", "a\nb", "a\0"):
         with pytest.raises(ValueError, match="control"):
@@ -237,6 +248,7 @@ async def test_a_field_cannot_start_another_line() -> None:
     assert b"\r\nset-cookie" not in head
 
 
+@every_way_in
 @pytest.mark.parametrize("status", [99, 100, 101, 199, 1000])
 async def test_a_status_that_is_none_becomes_a_500_and_the_connection_goes_on(
     status: int, caplog: pytest.LogCaptureFixture
@@ -258,6 +270,7 @@ async def test_a_status_that_is_none_becomes_a_500_and_the_connection_goes_on(
     caplog.clear()
 
 
+@every_way_in
 async def test_a_response_whose_body_was_read_already_becomes_a_500(caplog: pytest.LogCaptureFixture) -> None:
     async def handle(request: Request) -> Response:
         response = Response(200, None, pieces(b"a"))
@@ -292,6 +305,7 @@ async def test_a_body_that_raises_is_cut_off_logged_and_closed_once(caplog: pyte
     caplog.clear()
 
 
+@every_way_in
 async def test_a_body_without_end_that_never_waits_leaves_room_for_others_and_ends_with_its_client() -> None:
     async def body() -> AsyncIterator[bytes]:
         try:
@@ -379,6 +393,7 @@ async def test_blank_lines_before_a_request_are_passed_over(bytewise: bool) -> N
 # Pipelining
 
 
+@every_way_in
 async def test_pipelined_requests_are_answered_in_their_order_one_at_a_time(bytewise: bool) -> None:
     running = 0
 
