@@ -103,8 +103,12 @@ class Response:
         if self.closed:
             return
         self.closed = True
-        for callback in self._callbacks or ():
-            _call(callback, error)
+        if self._callbacks is not None:
+            for callback in self._callbacks:
+                try:
+                    callback(error)
+                except Exception:
+                    logger.exception("an on_close callback raised")
 
     async def aclose(self, error: BaseException | None = None) -> None:
         """Give up what is left of the body and end the response's life; a second call does nothing."""

@@ -70,7 +70,14 @@ class AsgiService(Carrier):
 
     async def call(self, request: Request) -> Response:
         """Have the application answer; raises PluginError for what it raises, UpstreamTimeoutError when it is late."""
-        return await self.carry(request, self._respond(request))
+        self.begin()
+        try:
+            response = await self._respond(request)
+        except BaseException:
+            self.failed()
+            raise
+        self.answered(request, response)
+        return response
 
     async def _respond(self, request: Request) -> Response:
         scope = http_scope(request)

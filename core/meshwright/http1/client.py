@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterable
+from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol, cast
 
 from meshwright.http1.framing import ChunkedReader, ContentReader, CountedReader, UnboundedReader
 from meshwright.http1.grammar import HEAD_END, GrammarError, read_fields, read_status_line, refuse_misplaced
-from meshwright.http1.rules import Head, chunk, has_no_body, last_chunk, read_head, trailers_of, write_fields
+from meshwright.http1.rules import Head, chunk, has_no_body, last_chunk, read_head, trailers_of, write_message
 from meshwright.http1.stream import BodyStream
 from meshwright_sdk.body import Body
 from meshwright_sdk.errors import (
@@ -38,6 +39,12 @@ _METHODS = {
     name: name.encode("ascii") + b" "
     for name in ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "PROPFIND", "REPORT", "QUERY")
 }
+
+
+_WITH_BODY = frozenset(("POST", "PUT", "PATCH"))
+"""Methods whose lack of content is told (RFC 9110, section 8.6)."""
+
+_REMEMBERED_LENGTH = 256
 
 
 class Owner(Protocol):
@@ -139,32 +146,28 @@ class UpstreamConnection(asyncio.Protocol):
                 self.abort()
 
     def _send(self, request: Request) -> None:
-        method = request.method
-        head = b"%b%b HTTP/1.1\r\n%b" % (
-            _METHODS.get(method) or _method(method),
-            _target(request.target),
-            write_fields(request.headers.raw),
+        target = request.target
+        start = (_METHODS.get(request.method) or _method(request.method)) + (
+            _known_target(target) if len(target) <= _REMEMBERED_LENGTH else _target(target)
         )
-        self._upgrade = request.upgrade
-        if request.upgrade:
-            head += b"connection: upgrade\r\nupgrade: %b\r\n" % request.upgrade.encode("latin-1")
+        upgrade = self._upgrade = request.upgrade
+        more = [b"connection: upgrade", b"upgrade: " + upgrade.encode("latin-1")] if upgrade else []
         body = request.body
         data = body.data
         if data is None:
-            self._send_stream(head, body)
-        elif data:
-            self._transport.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(data), data))
-        elif method in ("POST", "PUT", "PATCH"):
-            self._transport.write(head + b"content-length: 0\r\n\r\n")
-        else:
-            self._transport.write(head + b"\r\n")
+            self._send_stream(start, request, more)
+            return
+        if data or request.method in _WITH_BODY:
+            more.append(b"content-length: %d" % len(data))
+        self._transport.write(write_message(start, request.headers.raw, more, data))
 
-    def _send_stream(self, head: bytes, body: Body) -> None:
+    def _send_stream(self, start: bytes, request: Request, more: list[bytes]) -> None:
+        body = request.body
         length = body.length
-        framing = b"transfer-encoding: chunked\r\n\r\n" if length is None else b"content-length: %d\r\n\r\n" % length
+        more.append(b"transfer-encoding: chunked" if length is None else b"content-length: %d" % length)
         source = body.take()
         self._sent = False
-        self._transport.write(head + framing)
+        self._transport.write(write_message(start, request.headers.raw, more))
         sink = _RequestSink(self, body)
         if isinstance(source, BodyStream):
             self._request_body = source
@@ -475,10 +478,13 @@ def _refuse_begun(data: bytes) -> None:
 
 
 def _target(target: str) -> bytes:
-    """Return the target as it is sent; a filter may have put anything there, but no second line."""
+    """Return the target and the version as they are sent; a filter may have put anything there, but no second line."""
     if not (target.isascii() and target.isprintable()) or " " in target or target[:1] not in ("/", "*"):
         raise PluginError(f"request target: expected a path and a query, percent-encoded; got {target[:80]!r}")
-    return target.encode("ascii")
+    return target.encode("ascii") + b" HTTP/1.1"
+
+
+_known_target = lru_cache(maxsize=4096)(_target)
 
 
 def _method(method: str) -> bytes:

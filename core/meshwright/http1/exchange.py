@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from meshwright.http1.framing import ContentReader
-from meshwright.http1.rules import STATUS_LINES, Head, trailers_of, write_fields
+from meshwright.http1.rules import STATUS_LINES, Head, trailers_of, write_message
 from meshwright.http1.stream import BodyStream
 from meshwright_sdk.body import Body
 from meshwright_sdk.errors import BodyTooLargeError, MeshwrightError
@@ -118,7 +118,7 @@ class Exchange:
     def inform(self, status: int, fields: RawHeaders) -> None:
         """Pass an interim response on, unless the final one has begun (RFC 9110, section 15.2)."""
         if not self.answered and self.request.http_version == "1.1":
-            self._input.write(STATUS_LINES[status] + write_fields(fields) + b"\r\n")
+            self._input.write(write_message(STATUS_LINES[status], fields))
 
     # The flow of the request's body
 

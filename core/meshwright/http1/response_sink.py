@@ -8,7 +8,7 @@ from time import time
 from typing import Protocol
 
 from meshwright.http1.exchange import Exchange
-from meshwright.http1.rules import STATUS_LINES, chunk, last_chunk, write_fields
+from meshwright.http1.rules import STATUS_LINES, chunk, last_chunk, write_message
 from meshwright_sdk.errors import PluginError
 from meshwright_sdk.response import Response
 
@@ -26,36 +26,41 @@ class Output(Protocol):
         """The response broke off."""
 
 
-def response_head(exchange: Exchange, response: Response, *, no_body: bool, via: bytes = b"") -> bytes:
-    """Return the head of a response, framed by its body; the fields' own framing is never written.
+def write_response(
+    exchange: Exchange, response: Response, *, no_body: bool, via: bytes = b"", content: bytes = b""
+) -> bytes:
+    """Return the head of a response, framed by its body, and the content that leaves with it.
 
-    `via` is this gateway's name in Via, for responses that it passes on.
+    The fields' own framing is never written. `via` is this gateway's name in Via, for responses that it passes on.
     """
     version = exchange.request.http_version
-    head = STATUS_LINES[response.status] + write_fields(response.headers.raw)
+    headers = response.headers
+    lines: list[bytes] = []
     if response.endpoint is None:
-        if response.headers.get_bytes(b"date") is None:
-            head += _date_line(int(time()))
+        if headers.get_bytes(b"date") is None:
+            lines.append(_date_line(int(time())))
     elif via:
-        head += b"via: 1.1 %b\r\n" % via
+        lines.append(b"via: 1.1 " + via)
     length = response.body.length
     if no_body:
-        declared = response.headers.get_bytes(b"content-length")
+        declared = headers.get_bytes(b"content-length")
         if declared is not None and response.status != 204:
-            head += b"content-length: %b\r\n" % declared
+            lines.append(b"content-length: " + declared)
     elif length is not None:
-        head += b"content-length: %d\r\n" % length
+        lines.append(b"content-length: %d" % length)
     elif version == "1.1":
-        head += b"transfer-encoding: chunked\r\n"
+        lines.append(b"transfer-encoding: chunked")
     if not exchange.keep_alive:
-        return head + b"connection: close\r\n\r\n"
-    return head + (b"\r\n" if version == "1.1" else b"connection: keep-alive\r\n\r\n")
+        lines.append(b"connection: close")
+    elif version != "1.1":
+        lines.append(b"connection: keep-alive")
+    return write_message(STATUS_LINES[response.status], headers.raw, lines, content)
 
 
 @lru_cache(maxsize=1)
 def _date_line(second: int) -> bytes:
     """Return the Date field of that second; made once for all the answers in it."""
-    return b"date: %b\r\n" % formatdate(second, usegmt=True).encode("ascii")
+    return b"date: " + formatdate(second, usegmt=True).encode("ascii")
 
 
 class ResponseSink:

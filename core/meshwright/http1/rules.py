@@ -34,8 +34,8 @@ as ours. Services behind CGI and WSGI cannot tell a hyphen from an underscore in
 
 _NOT_TO_BE_NAMED = frozenset((b"host", b"content-length", b"content-type", b"authorization", b"cookie"))
 ENDING_HERE = HOP_BY_HOP | {b"expect", b"http2-settings"}
-_KNOWN_OPTIONS = frozenset((b"close",))
-_DIGITS = re.compile(rb"[0-9]{1,18}")
+_KNOWN_OPTIONS = HOP_BY_HOP | {b"close"}
+_MAX_DIGITS = 18
 _HOST = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.?)(?::([0-9]{0,5}))?")
 
 MAX_HOST_BYTES = 261
@@ -77,13 +77,14 @@ def read_head(raw: RawHeaders, error: type[MeshwrightError]) -> Head:
     """
     head = Head()
     for name, value in raw:
-        if name in _READERS:
-            _READERS[name](head, value, error)
+        reader = _reader_of(name)
+        if reader is not None:
+            reader(head, value, error)
     if head.chunked and head.length is not None:
         raise error("framing: expected Content-Length or Transfer-Encoding; got both")
     if head.ends_here:
         dropped = ENDING_HERE
-        if head.options and not head.options <= HOP_BY_HOP | _KNOWN_OPTIONS:
+        if head.options and not head.options <= _KNOWN_OPTIONS:
             dropped = dropped | (head.options - _NOT_TO_BE_NAMED)
         head.fields = [field for field in raw if field[0] not in dropped]
     else:
@@ -92,7 +93,7 @@ def read_head(raw: RawHeaders, error: type[MeshwrightError]) -> Head:
 
 
 def _read_length(head: Head, value: bytes, error: type[MeshwrightError]) -> None:
-    if head.length is not None or _DIGITS.fullmatch(value) is None:
+    if head.length is not None or not value.isdigit() or len(value) > _MAX_DIGITS:
         raise error(f"content-length: expected one whole number; got {value[:40]!r} or several")
     head.length = int(value)
 
@@ -163,6 +164,9 @@ _READERS = {
 }
 
 
+_reader_of = _READERS.get
+
+
 @lru_cache(maxsize=4096)
 def host_name(value: bytes) -> str:
     """Return the lower-case name of a Host field's value; raises DownstreamError (RFC 9110, sections 4.2.1 and 7.2).
@@ -191,17 +195,24 @@ def _status_line(status: int) -> bytes:
         phrase = HTTPStatus(status).phrase
     except ValueError:
         phrase = ""
-    return f"HTTP/1.1 {status} {phrase}\r\n".encode("ascii")
+    return f"HTTP/1.1 {status} {phrase}".encode("ascii")
 
 
 STATUS_LINES = {status: _status_line(status) for status in range(100, 1000)}
 """The status line of every status code, whatever the upstream's reason phrase was."""
 
 
-def write_fields(fields: Sequence[tuple[bytes, bytes]]) -> bytes:
-    """Return the header lines of `fields` without those of the framing; the end of the head is not written."""
-    lines = [b": ".join(field) for field in fields if field[0] not in FRAMING]
-    lines.append(b"")
+def write_message(
+    start: bytes, fields: Sequence[tuple[bytes, bytes]], more: Sequence[bytes] = (), content: bytes = b""
+) -> bytes:
+    """Return a head and the content that leaves with it: the first line, `fields`, and `more`, which is lines.
+
+    What `fields` say of the framing is left out.
+    """
+    lines = [start]
+    lines += [b": ".join(field) for field in fields if field[0] not in FRAMING]
+    lines += more
+    lines += (b"", content)
     return b"\r\n".join(lines)
 
 
@@ -217,7 +228,7 @@ def chunk(data: bytes) -> bytes:
 
 def last_chunk(trailers: RawHeaders) -> bytes:
     """Return the end of the chunked coding, with the fields that follow the content."""
-    return b"0\r\n%b\r\n" % write_fields(trailers) if trailers else b"0\r\n\r\n"
+    return write_message(b"0", trailers)
 
 
 _NOT_IN_TRAILERS = (

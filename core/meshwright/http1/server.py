@@ -22,8 +22,8 @@ from meshwright.http1.grammar import (
     refuse_misplaced,
 )
 from meshwright.http1.request_head import Peer, keeps_alive, peer_of, request_of
-from meshwright.http1.response_sink import ResponseSink, response_head
-from meshwright.http1.rules import STATUS_LINES, has_no_body, read_head, write_fields
+from meshwright.http1.response_sink import ResponseSink, write_response
+from meshwright.http1.rules import STATUS_LINES, has_no_body, read_head, write_message
 from meshwright.http1.server_state import ServerState
 from meshwright.http1.settings import DEFAULT_SETTINGS, ServerSettings
 from meshwright.http1.stream import BodyStream
@@ -305,7 +305,8 @@ class HttpServerProtocol(asyncio.Protocol):
         response = None
         try:
             response = self._response = await self._handle(exchange.request)
-            await self._send(exchange, response)
+            if not self._send_whole(exchange, response):
+                await self._send(exchange, response)
         except asyncio.CancelledError:
             self._task = None
             self._transport.abort()
@@ -328,24 +329,35 @@ class HttpServerProtocol(asyncio.Protocol):
         if response is not None:
             await _close(response, error)
 
+    def _send_whole(self, exchange: Exchange, response: Response) -> bool:
+        """Send the ordinary response, which is all here, in one piece; return whether it was one."""
+        content = response.body.data
+        if content is None or not response.complete or not 200 <= response.status <= 999:
+            return False
+        if not exchange.complete:
+            exchange.keep_alive = False
+        no_body = has_no_body(exchange.request.method, response.status)
+        exchange.answered = True
+        whole = b"" if no_body else content
+        self.write(write_response(exchange, response, no_body=no_body, via=self._peer.via, content=whole))
+        response.settle()
+        self._done(exchange)
+        return True
+
     async def _send(self, exchange: Exchange, response: Response) -> None:
         if response.tunnel is not None:
             await self._send_tunnel(exchange, response, response.tunnel)
             return
         if not 200 <= response.status <= 999:
             raise PluginError(f"response: expected a final status; got {response.status}")
-        body = response.body
-        if not exchange.complete or (body.length is None and exchange.request.http_version != "1.1"):
+        if not exchange.complete or (response.body.length is None and exchange.request.http_version != "1.1"):
             exchange.keep_alive = False
         no_body = has_no_body(exchange.request.method, response.status)
-        head = response_head(exchange, response, no_body=no_body, via=self._peer.via)
-        if no_body or (body.data is not None and response.complete):
+        head = write_response(exchange, response, no_body=no_body, via=self._peer.via)
+        if no_body:
             exchange.answered = True
-            self.write(head if no_body or not body.data else head + body.data)
-            if response.complete:
-                response.settle()
-            else:
-                await _close(response, None)
+            self.write(head)
+            await _close(response, None)
             self._done(exchange)
         else:
             await self._send_body(exchange, response, ResponseSink(self, exchange, response, head))
@@ -478,8 +490,8 @@ class HttpServerProtocol(asyncio.Protocol):
         response = problem(refusal)
         self._counts.refused(response.status)
         body = response.body.data or b""
-        framing = b"content-length: %d\r\nconnection: close\r\n\r\n" % len(body)
-        self.write(STATUS_LINES[response.status] + write_fields(response.headers.raw) + framing + body)
+        more = (b"content-length: %d" % len(body), b"connection: close")
+        self.write(write_message(STATUS_LINES[response.status], response.headers.raw, more, body))
         self._begin_to_linger()
 
     # Flow control towards the client, and writing for sinks
@@ -511,14 +523,14 @@ class HttpServerProtocol(asyncio.Protocol):
     async def _send_tunnel(self, exchange: Exchange, response: Response, tunnel: Tunnel) -> None:
         if not exchange.upgrade:
             raise PluginError("response: expected no switch of protocols, which the client did not ask for")
-        upgrade = b"connection: upgrade\r\nupgrade: %b\r\n\r\n" % exchange.upgrade.encode("latin-1")
+        upgrade = (b"connection: upgrade", b"upgrade: " + exchange.upgrade.encode("latin-1"))
         exchange.answered = True
         source = self._tunnel_input = BodyStream(TunnelFlow(self))
         waiting, self._waiting = self._waiting, b""
         if waiting:
             source.feed(waiting)
         self.resume_input()
-        self.write(STATUS_LINES[101] + write_fields(response.headers.raw) + upgrade)
+        self.write(write_message(STATUS_LINES[101], response.headers.raw, upgrade))
         try:
             await carry(source, tunnel, self._write_and_drain)
         except MeshwrightError:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
-
 from meshwright_sdk.request import Request
 from meshwright_sdk.response import Response
 
@@ -14,21 +12,22 @@ class Carrier:
     requests: int
     in_flight: int
 
-    async def carry(self, request: Request, answer: Awaitable[Response]) -> Response:
-        """Return `answer`, counted until its life ends, and kept among the request's answers; raises what it does."""
+    def begin(self) -> None:
+        """Count one more request; `answered` or `failed` follows."""
         self.requests += 1
         self.in_flight += 1
-        try:
-            response = await answer
-        except BaseException:
-            self.in_flight -= 1
-            raise
+
+    def failed(self) -> None:
+        """Take note that the request got no answer."""
+        self.in_flight -= 1
+
+    def answered(self, request: Request, response: Response) -> None:
+        """Count on until the response's life ends, and keep it among the request's answers."""
         response.on_close(self._done)
         if request.answers is None:
             request.answers = [response]
         else:
             request.answers.append(response)
-        return response
 
     def _done(self, error: BaseException | None) -> None:
         self.in_flight -= 1

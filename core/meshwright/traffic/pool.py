@@ -80,15 +80,11 @@ class Pool:
                 return connection
         return None
 
-    async def take(self) -> UpstreamConnection:
-        """Return a connection, a new one if need be.
+    async def take_new(self) -> UpstreamConnection:
+        """Return a connection that was opened for the caller, or given back while it waited.
 
         Raises ConnectError, UpstreamTimeoutError after the connect time, OverloadError above the bounds.
         """
-        return self.take_idle() or await self.take_new()
-
-    async def take_new(self) -> UpstreamConnection:
-        """Return a connection that was opened for the caller, or given back while it waited; raises as `take` does."""
         if self.open < self._limits.max_connections:
             self._opening += 1
             return await self._connect()

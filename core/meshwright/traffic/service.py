@@ -118,8 +118,23 @@ class Service:
             raise NoEndpointsError(f"service {self.name}: no endpoint is available")
         assert isinstance(endpoint, LiveEndpoint)
         sent = request if self._keeps_host else _with_host(request, self._host or endpoint.host)
-        response = await endpoint.carry(request, _exchange(endpoint.pool, sent))
+        pool = endpoint.pool
+        endpoint.begin()
+        try:
+            connection = pool.take_idle() or await pool.take_new()
+            may_be_stale = connection.exchanges > 0
+            try:
+                response = await connection.exchange(sent)
+            except ResetError:
+                if not may_be_stale or sent.method not in _REPEATABLE or not sent.body.replayable:
+                    raise
+                # The endpoint closed an idle connection while the request was on its way (RFC 9112, section 9.3.1).
+                response = await (await pool.take_new()).exchange(sent)
+        except BaseException:
+            endpoint.failed()
+            raise
         response.endpoint = endpoint
+        endpoint.answered(request, response)
         return response
 
     def update(self, instances: Sequence[Instance]) -> None:
@@ -205,20 +220,6 @@ def _with_host(request: Request, host: bytes) -> Request:
     sent.headers = request.headers.copy()
     sent.headers.set_bytes(b"host", host)
     return sent
-
-
-async def _exchange(pool: Pool, request: Request) -> Response:
-    connection = pool.take_idle()
-    if connection is None:
-        connection = await pool.take()
-    used_before = connection.exchanges > 0
-    try:
-        return await connection.exchange(request)
-    except ResetError:
-        # The endpoint closed an idle connection while the request was on its way (RFC 9112, section 9.3.1).
-        if not used_before or request.method not in _REPEATABLE or not request.body.replayable:
-            raise
-    return await (await pool.take_new()).exchange(request)
 
 
 def _endpoint_status(endpoint: LiveEndpoint) -> dict[str, Any]:

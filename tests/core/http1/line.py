@@ -14,6 +14,11 @@ from tests.core.http1.wire import Message, Script, ScriptedUpstream, Wire, scrip
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 
 
+async def take(pool: Pool) -> UpstreamConnection:
+    """Return a connection of the pool, as a service takes it."""
+    return pool.take_idle() or await pool.take_new()
+
+
 @dataclass(slots=True)
 class Line:
     """A pool of connections to a scripted upstream."""
@@ -23,7 +28,7 @@ class Line:
     connections: list[UpstreamConnection] = field(default_factory=list)
 
     async def ask(self, request: Request) -> Response:
-        connection = await self.pool.take()
+        connection = await take(self.pool)
         if connection not in self.connections:
             self.connections.append(connection)
         return await connection.exchange(request)

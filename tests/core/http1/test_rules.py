@@ -12,7 +12,7 @@ from meshwright.http1.rules import (
     host_name,
     last_chunk,
     read_head,
-    write_fields,
+    write_message,
 )
 from meshwright_sdk import DownstreamError, MeshwrightError, ProtocolError
 
@@ -223,13 +223,13 @@ def test_lists_of_any_length_are_read_without_being_remembered() -> None:
 
 def test_the_framing_is_never_written_from_the_fields() -> None:
     fields = [(b"connection", b"x"), (b"a", b"1"), (b"content-length", b"9"), (b"transfer-encoding", b"x"), (b"b", b"")]
-    assert write_fields(fields) == b"a: 1\r\nb: \r\n"
-    assert write_fields([]) == b""
+    assert write_message(b"x", fields) == b"x\r\na: 1\r\nb: \r\n\r\n"
+    assert write_message(b"x", [], (b"content-length: 2",), b"ok") == b"x\r\ncontent-length: 2\r\n\r\nok"
 
 
 def test_every_status_has_a_line() -> None:
-    assert STATUS_LINES[404] == b"HTTP/1.1 404 Not Found\r\n"
-    assert STATUS_LINES[599] == b"HTTP/1.1 599 \r\n"
+    assert STATUS_LINES[404] == b"HTTP/1.1 404 Not Found"
+    assert STATUS_LINES[599] == b"HTTP/1.1 599 "
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from meshwright_sdk import Request, Response
 from meshwright_sdk.testing import make_request
 from tests.core.http1.harness import serving
-from tests.core.http1.line import line_to
+from tests.core.http1.line import line_to, take
 from tests.core.http1.wire import Wire, turns, until
 
 HIDDEN = b"GET /x HTTP/1.1\r\nhost: "
@@ -93,7 +93,7 @@ async def test_where_the_bytes_of_responses_are_cut_changes_nothing(
 ) -> None:
     async with line_to(silence) as line:
         for sent, body in responses:
-            connection = await line.pool.take()
+            connection = await take(line.pool)
             exchange = connection._loop.create_task(connection.exchange(make_request()))
             await turns(2)
             for piece in cut(sent, cuts):

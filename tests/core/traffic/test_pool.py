@@ -14,6 +14,7 @@ from meshwright.http1.client import UpstreamConnection
 from meshwright.traffic.pool import Pool, PoolLimits
 from meshwright_sdk import ConnectError, OverloadError, Tasks, UpstreamTimeoutError, parse_origin
 from meshwright_sdk.testing import make_request
+from tests.core.http1.line import take
 from tests.core.http1.wire import Script, ScriptedUpstream, Wire, listening_socket, scripted_upstream, turns, until
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
@@ -46,22 +47,22 @@ def now() -> float:
 
 async def test_the_connection_used_last_is_used_next() -> None:
     async with pool_to(stay) as (pool, upstream):
-        first, second = await pool.take(), await pool.take()
+        first, second = await take(pool), await take(pool)
         pool.release(second)
         pool.release(first)
         assert pool.take_idle() is first
-        assert await pool.take() is second
+        assert await take(pool) is second
         assert (pool.connects, pool.take_idle()) == (2, None)
         assert len(upstream.wires) <= 2
 
 
 async def test_a_connection_that_was_closed_while_idle_is_passed_over() -> None:
     async with pool_to(stay) as (pool, _):
-        first, second = await pool.take(), await pool.take()
+        first, second = await take(pool), await take(pool)
         pool.release(first)
         pool.release(second)
         second.abort()
-        assert await pool.take() is first
+        assert await take(pool) is first
         first.abort()
         assert pool.status()["idle"] == 0
         await until(lambda: not pool.open)
@@ -69,7 +70,7 @@ async def test_a_connection_that_was_closed_while_idle_is_passed_over() -> None:
 
 async def test_a_connection_that_is_closed_by_the_endpoint_leaves_the_pool() -> None:
     async with pool_to(stay) as (pool, upstream):
-        pool.release(await pool.take())
+        pool.release(await take(pool))
         await until(lambda: bool(upstream.wires))
         upstream.wires[0].close()
         await until(lambda: not pool.open)
@@ -77,7 +78,7 @@ async def test_a_connection_that_is_closed_by_the_endpoint_leaves_the_pool() -> 
 
 async def test_idle_connections_are_kept_up_to_their_bound() -> None:
     async with pool_to(stay, PoolLimits(max_idle=1)) as (pool, _):
-        for connection in [await pool.take(), await pool.take()]:
+        for connection in [await take(pool), await take(pool)]:
             pool.release(connection)
         await until(lambda: pool.open == 1)
         assert pool.status()["idle"] == 1
@@ -85,11 +86,11 @@ async def test_idle_connections_are_kept_up_to_their_bound() -> None:
 
 async def test_those_beyond_the_bound_get_their_turn_in_their_order() -> None:
     async with pool_to(stay, PoolLimits(max_connections=2)) as (pool, _):
-        held = [await pool.take(), await pool.take()]
+        held = [await take(pool), await take(pool)]
         turn: list[int] = []
 
         async def wait(number: int) -> UpstreamConnection:
-            connection = await pool.take()
+            connection = await take(pool)
             turn.append(number)
             return connection
 
@@ -111,11 +112,11 @@ async def test_those_beyond_the_bound_get_their_turn_in_their_order() -> None:
 
 async def test_more_than_may_wait_are_refused() -> None:
     async with pool_to(stay, PoolLimits(max_connections=1, max_pending=1)) as (pool, _):
-        held = await pool.take()
-        waiting = asyncio.gather(pool.take())
+        held = await take(pool)
+        waiting = asyncio.gather(take(pool))
         await turns()
         with pytest.raises(OverloadError) as raised:
-            await pool.take()
+            await take(pool)
         assert (raised.value.status, raised.value.retryable) == (503, False)
         pool.release(held)
         assert (await waiting)[0] is held
@@ -123,22 +124,22 @@ async def test_more_than_may_wait_are_refused() -> None:
 
 async def test_waiting_ends_after_a_time() -> None:
     async with pool_to(stay, PoolLimits(max_connections=1, connect_timeout_s=0.01)) as (pool, _):
-        await pool.take()
+        await take(pool)
         with pytest.raises(OverloadError, match="in time"):
-            await pool.take()
+            await take(pool)
         assert pool.status()["waiting"] == 0
 
 
 async def test_a_place_that_was_given_to_somebody_who_left_goes_to_the_next() -> None:
     async with pool_to(stay, PoolLimits(max_connections=1)) as (pool, _):
-        held = await pool.take()
-        leaving, staying = asyncio.gather(pool.take()), asyncio.gather(pool.take())
+        held = await take(pool)
+        leaving, staying = asyncio.gather(take(pool)), asyncio.gather(take(pool))
         await turns()
         pool.release(held)
         leaving.cancel()
         assert (await staying)[0] is held
 
-        leaving, staying = asyncio.gather(pool.take()), asyncio.gather(pool.take())
+        leaving, staying = asyncio.gather(take(pool)), asyncio.gather(take(pool))
         await turns()
         held.abort()
         await until(lambda: pool.status()["opening"] == 1)
@@ -150,7 +151,7 @@ async def test_a_place_that_was_given_to_somebody_who_left_goes_to_the_next() ->
 
 async def test_a_dead_connection_that_is_given_back_is_not_kept() -> None:
     async with pool_to(stay, PoolLimits(max_connections=1)) as (pool, upstream):
-        held = await pool.take()
+        held = await take(pool)
         await until(lambda: bool(upstream.wires))
         upstream.wires[0].close()
         await until(lambda: not pool.open)
@@ -160,8 +161,8 @@ async def test_a_dead_connection_that_is_given_back_is_not_kept() -> None:
 
 async def test_a_connection_that_closes_on_its_way_to_the_next_is_replaced() -> None:
     async with pool_to(stay, PoolLimits(max_connections=1)) as (pool, _):
-        held = await pool.take()
-        waiting = asyncio.gather(pool.take())
+        held = await take(pool)
+        waiting = asyncio.gather(take(pool))
         await turns()
         pool.release(held)
         held.abort()
@@ -189,7 +190,7 @@ async def test_a_connection_that_closes_as_soon_as_it_is_open_was_none() -> None
     async with scripted_upstream(stay) as upstream:
         pool = ClosingPool(parse_origin(upstream.url), PoolLimits())
         with pytest.raises(ConnectError):
-            await pool.take()
+            await take(pool)
         await turns()
         assert (pool.open, pool.connect_failures) == (0, 1)
 
@@ -199,7 +200,7 @@ async def test_an_endpoint_that_refuses_is_a_connect_error_and_the_next_in_the_q
     port = bound.getsockname()[1]
     bound.close()
     pool = Pool(parse_origin(f"http://127.0.0.1:{port}"), PoolLimits(max_connections=1))
-    outcomes = await asyncio.gather(*(pool.take() for _ in range(3)), return_exceptions=True)
+    outcomes = await asyncio.gather(*(take(pool) for _ in range(3)), return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [ConnectError] * 3
     assert (pool.open, pool.connects, pool.connect_failures) == (0, 3, 3)
 
@@ -214,7 +215,7 @@ async def test_an_endpoint_that_does_not_accept_in_time_is_a_timeout() -> None:
 
     pool = NeverOpening(parse_origin("http://127.0.0.1:9"), PoolLimits(connect_timeout_s=0.01))
     with pytest.raises(UpstreamTimeoutError) as raised:
-        await pool.take()
+        await take(pool)
     assert (raised.value.status, raised.value.code) == (504, "upstream_connect_timeout")
     assert pool.open == 0
 
@@ -231,7 +232,7 @@ async def test_a_unix_socket_is_an_endpoint_too(tmp_path: Path) -> None:
     ended = asyncio.Event()
     server = await asyncio.start_unix_server(serve, path)
     pool = Pool(parse_origin(f"unix:{path}"), PoolLimits())
-    response = await (await pool.take()).exchange(make_request())
+    response = await (await take(pool)).exchange(make_request())
     assert response.body.data == b"ok"
     pool.close()
     await ended.wait()
@@ -241,7 +242,7 @@ async def test_a_unix_socket_is_an_endpoint_too(tmp_path: Path) -> None:
 
 async def test_a_closed_pool_keeps_nothing_and_lets_what_runs_end() -> None:
     async with pool_to(answer) as (pool, _):
-        idle, busy = await pool.take(), await pool.take()
+        idle, busy = await take(pool), await take(pool)
         pool.release(idle)
         pool.close()
         await until(lambda: pool.status()["idle"] == 0)
@@ -251,7 +252,7 @@ async def test_a_closed_pool_keeps_nothing_and_lets_what_runs_end() -> None:
 
 async def test_a_closed_connection_that_is_being_flushed_counts_until_it_is_gone() -> None:
     async with pool_to(stay, PoolLimits(max_connections=1, max_idle=0, body_idle_timeout_s=5.0)) as (pool, _):
-        connection = await pool.take()
+        connection = await take(pool)
         connection.write(bytes(64 * 2**20))
         pool.release(connection)
         await turns()
@@ -271,7 +272,7 @@ class Play:
         self.held: list[UpstreamConnection] = []
 
     async def take(self, number: int) -> None:
-        self.takers.extend(asyncio.get_running_loop().create_task(self.pool.take()) for _ in range(number % 4))
+        self.takers.extend(asyncio.get_running_loop().create_task(take(self.pool)) for _ in range(number % 4))
 
     async def release(self, number: int) -> None:
         if self.held:
@@ -355,6 +356,6 @@ async def test_an_endpoint_that_cannot_be_reached_is_told_once(caplog: pytest.Lo
 
     for _ in range(3):
         with pytest.raises(ConnectError):
-            await pool.take()
+            await take(pool)
 
     assert caplog.text.count(f"endpoint http://127.0.0.1:{port}: cannot be reached") == 1
