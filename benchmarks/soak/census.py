@@ -49,13 +49,14 @@ except AttributeError:  # another C library than glibc, or an old one
 
 @filter
 async def census(request, call_next):
+    gc.unfreeze()  # the gateway freezes what a reload made, and with it what then waited to be collected
     gc.collect()
     malloc_trim(0)
     heap = mallinfo2()
     kinds = Counter(type(each).__name__ for each in gc.get_objects())
     return Response.json(
         {
-            "tasks": len(asyncio.all_tasks()),
+            "tasks": sorted(f"{task.get_name()} ({task.get_coro().__qualname__})" for task in asyncio.all_tasks()),
             "objects": sum(kinds.values()),
             "blocks": sys.getallocatedblocks(),
             "heap_bytes": heap.used + heap.hblkhd,
@@ -67,7 +68,7 @@ async def census(request, call_next):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Census:
-    """What was counted; `kinds` are the objects of Python by the name of their class."""
+    """What was counted; `tasks` by name and function, `kinds` are the objects of Python by the name of their class."""
 
     memory_bytes: int
     files: int
@@ -76,7 +77,7 @@ class Census:
     upstream_active: int
     upstream_idle: int
     upstream_waiting: int
-    tasks: int
+    tasks: list[str]
     objects: int
     blocks: int
     heap_bytes: int
@@ -118,7 +119,9 @@ def open_files(pid: int) -> int:
 def leaks(before: Census, after: Census) -> list[str]:
     """Say in one sentence each what is left that was not there before."""
     found = []
-    for name in ("connections", "in_flight", "upstream_active", "upstream_waiting", "files", "tasks"):
+    if len(after.tasks) > len(before.tasks):
+        found.append(f"tasks: expected {len(before.tasks)} at most, as before; got {', '.join(after.tasks)}")
+    for name in ("connections", "in_flight", "upstream_active", "upstream_waiting", "files"):
         then, now = getattr(before, name), getattr(after, name)
         if now > then:
             found.append(f"{name.replace('_', ' ')}: expected {then} at most, as before; got {now}")

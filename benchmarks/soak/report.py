@@ -17,7 +17,8 @@ def summary(outcome: Outcome) -> str:
         ("memory MiB", f"{before.memory_bytes / MIB:.1f}", f"{after.memory_bytes / MIB:.1f}"),
         ("of it given out by malloc MiB", f"{before.heap_bytes / MIB:.1f}", f"{after.heap_bytes / MIB:.1f}"),
     ]
-    names = ("blocks", "objects", "tasks", "files", "connections", "in_flight", "upstream_active", "upstream_waiting")
+    rows += [("tasks", f"{len(before.tasks)}", f"{len(after.tasks)}")]
+    names = ("blocks", "objects", "files", "connections", "in_flight", "upstream_active", "upstream_waiting")
     rows += [(name.replace("_", " "), f"{getattr(before, name):,}", f"{getattr(after, name):,}") for name in names]
     lines = (
         f"{sum(outcome.tally.begun.values()):,} visits in {outcome.seconds:.0f} s and a warm-up: {begun}.",

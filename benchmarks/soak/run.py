@@ -108,7 +108,7 @@ async def _soak(gateway: Gateway, upstream: Upstream, visitors: Visitors, second
     before = await rested(gateway)
     say(f"  soaking for {seconds:.0f} s")
     reloads = await _traffic(gateway, visitors, seconds, say)
-    after = await rested(gateway)
+    after = await rested(gateway, before)
     return Outcome(
         seconds=seconds,
         tally=visitors.tally,
@@ -151,13 +151,13 @@ async def _reload_until(done: asyncio.Event, gateway: Gateway, tell: Callable[[]
     return number + 1
 
 
-async def rested(gateway: Gateway) -> Census:
-    """Take a census when nothing runs any more; what never comes to rest is in it."""
+async def rested(gateway: Gateway, before: Census | None = None) -> Census:
+    """Take a census when nothing runs any more, and no more is left than before; what never gets there is in it."""
     until_s = time.monotonic() + REST_LIMIT_S
-    census = await asyncio.to_thread(take_census, gateway)
-    while not census.rests and time.monotonic() < until_s:
-        await asyncio.sleep(0.5)
+    while True:
         census = await asyncio.to_thread(take_census, gateway)
-    if gateway.standing.process.poll() is not None:
-        raise BenchmarkError("soak: expected the gateway to go on; got its end")
-    return census
+        if gateway.standing.process.poll() is not None:
+            raise BenchmarkError("soak: expected the gateway to go on; got its end")
+        if time.monotonic() > until_s or (census.rests and (before is None or not leaks(before, census))):
+            return census
+        await asyncio.sleep(0.5)

@@ -125,7 +125,14 @@ class Listeners:
             else:
                 each.listener.open()
                 self._running.append(each.listener)
+            self._set_mode(each.config)
         self._certificates.follow({each.config.name: each.tls for each in prepared if each.tls is not None})
+
+    def _set_mode(self, config: ListenerConfig) -> None:
+        """Give the file of a Unix socket its permissions, which a reload may have changed."""
+        path = config.bind.path
+        if path and config.mode is not None and inode_of(path) == self._files.get(path):
+            os.chmod(path, int(config.mode, 8))
 
     def _take_out(self, kept: set[Listener]) -> list[Listener]:
         gone = [listener for listener in self._running if listener not in kept]

@@ -366,9 +366,12 @@ async def test_a_socket_that_another_server_has_taken_over_is_not_removed(rig: R
 
 
 async def test_the_file_of_a_unix_socket_has_the_permissions_that_are_asked_for(rig: Rig, unix: str) -> None:
-    rig.apply(at(unix, mode="0660"))
+    modes = []
+    for mode in ("0660", "0600"):
+        rig.apply(at(unix, mode=mode))
+        modes.append(stat.S_IMODE((rig.folder / "web.sock").stat().st_mode))
 
-    assert stat.S_IMODE((rig.folder / "web.sock").stat().st_mode) == 0o660
+    assert modes == [0o660, 0o600]
 
 
 # The PROXY protocol
