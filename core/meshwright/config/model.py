@@ -239,7 +239,7 @@ class PoolConfig(_Config):
     """Bounds of the connections to each endpoint, in each worker."""
 
     max_connections: int = Field(1024, ge=1, le=65_535, description="Open connections at most.")
-    max_idle: int = Field(256, ge=0, le=65_535, description="Connections kept open for later requests at most.")
+    max_idle: int = Field(1024, ge=0, le=65_535, description="Connections kept open for later requests at most.")
     idle_timeout: PositiveDuration = Field(Duration("60s"), description="How long a connection is kept for later.")
     max_pending: int = Field(1024, ge=0, le=1_000_000, description="Requests waiting for a connection at most.")
 

@@ -26,7 +26,7 @@ class PoolLimits:
     """The bounds of one endpoint's connections; times in seconds."""
 
     max_connections: int = 1024
-    max_idle: int = 256
+    max_idle: int = 1024
     max_pending: int = 1024
     idle_timeout_s: float = 60.0
     connect_timeout_s: float = 5.0
