@@ -18,7 +18,7 @@ admin: {{bind: "127.0.0.1:{admin_port}"}}
 routes:
 {routes}
 services:
-  backend: {{endpoints: ["http://127.0.0.1:{upstream_port}"], pool: {{max_idle: 1024}}}}
+  backend: {{endpoints: ["http://127.0.0.1:{upstream_port}"]}}
 """
 
 FILTER = f"""
