@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 from meshwright.http1.framing import ChunkedReader, ContentReader, CountedReader, UnboundedReader
 from meshwright.http1.grammar import HEAD_END, GrammarError, read_fields, read_status_line, refuse_misplaced
 from meshwright.http1.rules import Head, chunk, has_no_body, last_chunk, read_head, trailers_of, write_message
-from meshwright.http1.stream import BodyStream
+from meshwright.http1.stream import BodyStream, Sink
 from meshwright_sdk.body import Body
 from meshwright_sdk.errors import (
     DownstreamError,
@@ -195,6 +195,13 @@ class UpstreamConnection(asyncio.Protocol):
         if not self._paused:
             self.deadline = self._loop.time() + self._owner.idle_timeout_s
         self.write(data)
+
+    def take_tunnel_input(self, source: BodyStream) -> None:
+        """Send everything that comes from `source`, no faster than the endpoint takes it."""
+        self._request_body = source
+        source.pipe(_TunnelInput(self))
+        if self._writable is not None:
+            source.pause()
 
     def request_sent(self) -> None:
         """Take note that the request's body is complete."""
@@ -525,7 +532,10 @@ class _RequestSink:
 
 
 class UpstreamTunnel:
-    """The connection as a byte stream both ways, after a 101."""
+    """The connection as a byte stream both ways, after a 101.
+
+    It is read and written, or joined to the stream of a client, and then nothing is awaited for its bytes.
+    """
 
     __slots__ = ("_connection", "incoming")
 
@@ -542,6 +552,29 @@ class UpstreamTunnel:
         await self._connection.drain()
         self._connection.write(data)
 
+    def join(self, source: BodyStream, sink: Sink) -> None:
+        """Pass on what comes from `source`, and what comes from the endpoint to `sink`, until one of them ends."""
+        self._connection.take_tunnel_input(source)
+        self.incoming.pipe(sink)
+
     def close(self) -> None:
         """Close the connection once what was written is sent."""
+        self._connection.close()
+
+
+class _TunnelInput:
+    """Writes what a client sends into a tunnel to its connection."""
+
+    __slots__ = ("_connection",)
+
+    def __init__(self, connection: UpstreamConnection) -> None:
+        self._connection = connection
+
+    def write(self, data: bytes) -> None:
+        self._connection.write(data)
+
+    def end(self) -> None:
+        self._connection.close()
+
+    def fail(self, error: BaseException) -> None:
         self._connection.close()

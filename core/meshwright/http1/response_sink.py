@@ -106,3 +106,23 @@ class ResponseSink:
 
     def fail(self, error: BaseException) -> None:
         self._output.body_failed(self._exchange, self._response, error)
+
+
+class TunnelSink:
+    """Writes what comes out of a tunnel to the client, as it is."""
+
+    __slots__ = ("_exchange", "_output", "_response")
+
+    def __init__(self, output: Output, exchange: Exchange, response: Response) -> None:
+        self._output = output
+        self._exchange = exchange
+        self._response = response
+
+    def write(self, data: bytes) -> None:
+        self._output.write(data)
+
+    def end(self) -> None:
+        self._output.body_sent(self._exchange, self._response)
+
+    def fail(self, error: BaseException) -> None:
+        self._output.body_failed(self._exchange, self._response, error)

@@ -9,6 +9,7 @@ import struct
 from collections.abc import AsyncIterable, Awaitable, Callable
 from typing import cast
 
+from meshwright.http1.client import UpstreamTunnel
 from meshwright.http1.counts import ListenerCounts
 from meshwright.http1.exchange import Exchange, TunnelFlow
 from meshwright.http1.framing import ChunkedReader, CountedReader
@@ -22,7 +23,7 @@ from meshwright.http1.grammar import (
     refuse_misplaced,
 )
 from meshwright.http1.request_head import Peer, keeps_alive, peer_of, request_of
-from meshwright.http1.response_sink import ResponseSink, write_response
+from meshwright.http1.response_sink import ResponseSink, TunnelSink, write_response
 from meshwright.http1.rules import STATUS_LINES, has_no_body, read_head, write_message
 from meshwright.http1.server_state import ServerState
 from meshwright.http1.settings import DEFAULT_SETTINGS, ServerSettings
@@ -268,9 +269,10 @@ class HttpServerProtocol(asyncio.Protocol):
             exchange.fail(gone)
             exchange.request.interim = None
         if self._tunnel_input is not None:
-            self._tunnel_input.fail(gone)
-        if self._body_source is not None:
+            self._tunnel_input.fail(gone)  # which closes the other end when it has got what came before
+        elif self._body_source is not None:
             self._body_source.unpipe()
+        self._body_source = None
         self._waiting = b""
         if self._task is not None and not self._task.done():
             self._task.cancel()
@@ -394,7 +396,9 @@ class HttpServerProtocol(asyncio.Protocol):
             sink.end()
 
     def body_sent(self, exchange: Exchange, response: Response) -> None:
-        """Take note that a streamed response is complete."""
+        """Take note that a streamed response is complete; one that was given up before is no more ours."""
+        if self._response is not response:
+            return
         self._body_source = None
         if response.replaced:
             self._give_up(response, None)
@@ -531,6 +535,12 @@ class HttpServerProtocol(asyncio.Protocol):
             source.feed(waiting)
         self.resume_input()
         self.write(write_message(STATUS_LINES[101], response.headers.raw, upgrade))
+        if isinstance(tunnel, UpstreamTunnel):
+            exchange.keep_alive = False
+            self._body_source = tunnel.incoming
+            self._task = None  # from here on the two connections call each other
+            tunnel.join(source, TunnelSink(self, exchange, response))
+            return
         try:
             await carry(source, tunnel, self._write_and_drain)
         except MeshwrightError:
