@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Protocol
 
 from meshwright.http1.grammar import GrammarError, read_fields, refuse_misplaced
@@ -15,6 +16,7 @@ MAX_CHUNK_LINE_BYTES = 1024
 MAX_TRAILER_BYTES = 8 * 1024
 MAX_TRAILERS = 64
 
+_USUAL_SIZE_BYTES = 8
 _NEVER_AFTER_CONTENT = frozenset((b"content-length", b"transfer-encoding", b"host"))
 _SIZE = re.compile(rb"[0-9A-Fa-f]{1,15}")
 _QUOTED = rb'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*"'
@@ -87,6 +89,13 @@ class ChunkedReader:
         if self._rest:
             data = self._rest + data
             self._rest = b""
+        elif not self._left and not self._ending:
+            # Nearly always one whole chunk comes at a time, as its sender wrote it: an event of a stream.
+            begin = data.find(b"\r\n", 0, _USUAL_SIZE_BYTES) + 2
+            if begin > 1 and data[-2:] == b"\r\n":
+                size = _known_size(data[: begin - 2])
+                if size and begin + size + 2 == len(data):
+                    return data[begin:-2], b""
         pieces: list[bytes] = []
         position = 0 if self._ending else self._read_chunks(data, pieces)
         rest = self._read_trailers(data[position:]) if self._ending else b""
@@ -160,3 +169,7 @@ def _chunk_size(line: bytes) -> int:
     if match is None:
         raise GrammarError(f"chunk: expected its size in hexadecimal digits; got {line[:40]!r}")
     return int(match.group(1), 16)
+
+
+_known_size = lru_cache(maxsize=1024)(_chunk_size)
+"""The sizes of the shortest lines, which come again."""
