@@ -1,1 +1,1 @@
-"""HTTP/1.1 on both sides of the gateway, on httptools; nothing about routes, services or plugins goes in here."""
+"""HTTP/1.1 on both sides of the gateway; nothing about routes, services or plugins goes in here."""
