@@ -147,12 +147,12 @@ class ChunkedReader:
             self.complete = True
             return data[2:]
         end = data.find(b"\r\n\r\n")
-        section = data[:end] if end >= 0 else data
+        section = data[:end] if end >= 0 else data.rstrip(b"\r\n")  # which may be of the end: that is not counted
         if len(section) > MAX_TRAILER_BYTES or section.count(b"\n") >= MAX_TRAILERS:
             raise GrammarError(f"trailers: expected at most {MAX_TRAILERS}, of {MAX_TRAILER_BYTES} bytes in all")
         if end < 0:
-            refuse_misplaced(section)
-            self._rest = section
+            refuse_misplaced(data)
+            self._rest = data
             return b""
         self.trailers = read_fields(section.split(b"\r\n"))
         if any(name in _NEVER_AFTER_CONTENT for name, _ in self.trailers):
