@@ -34,6 +34,7 @@ from meshwright_sdk import (
     Router,
     Verdict,
 )
+from meshwright_sdk.metrics import Counter
 from tests.core.http1 import ways
 from tests.core.http1.wire import Script, ScriptedUpstream, Wire, connect, listening_socket, scripted_upstream, until
 
@@ -53,6 +54,7 @@ class Server:
     bytewise: bool = False
     small_buffers: bool = False
     wires: list[Wire] = field(default_factory=list)
+    metrics: Metrics = field(default_factory=Metrics)
 
     async def client(self) -> Wire:
         wire = await connect(self.port, bytewise=self.bytewise, small_buffers=self.small_buffers)
@@ -69,6 +71,16 @@ class Server:
         """The only connection there is."""
         (connection,) = self.connections
         return connection
+
+    @property
+    def refused(self) -> dict[str, float]:
+        """How many requests were refused, by status."""
+        family = self.metrics.families["meshwright_refused_requests_total"].metrics
+        return {
+            dict(labels)["status"]: counter.value
+            for labels, counter in family.items()
+            if isinstance(counter, Counter) and counter.value
+        }
 
     async def ask(self, *parts: bytes, bodiless: bool = False) -> Any:
         """Send bytes on a new connection and return the first response."""
@@ -96,11 +108,12 @@ async def serving(
     bound = listening_socket(small_buffers=small_buffers)
 
     def protocol() -> HttpServerProtocol:
-        connection = HttpServerProtocol(handle, ListenerCounts(Metrics(), "test"), state, settings)
+        connection = HttpServerProtocol(handle, counts, state, settings)
         connection.claimed_addresses = claimed
         return connection
 
     server = Server(bound.getsockname()[1], state, bytewise, small_buffers)
+    counts = ListenerCounts(server.metrics, "test")
     async with AsyncExitStack() as stack:
         factory: Callable[[], asyncio.Protocol] = protocol
         if ways.current != ways.DIRECT:
@@ -232,6 +245,7 @@ async def gateway_to(
     bytewise: bool = False,
     small_buffers: bool = False,
     forwarding: Forwarding = DEFAULT_FORWARDING,
+    client_limits: ServerLimits = IMPATIENT,
 ) -> AsyncIterator[Rig]:
     """Run a gateway in front of an upstream; at the end each request's life has ended, once, and nothing is held."""
     async with (
@@ -252,7 +266,9 @@ async def gateway_to(
 
         snapshot = snapshot_of(gateway, service, filters)
         await gateway.commit(snapshot)
-        async with serving(watched, bytewise=bytewise, small_buffers=small_buffers, forwarding=forwarding) as server:
+        async with serving(
+            watched, bytewise=bytewise, small_buffers=small_buffers, forwarding=forwarding, limits=client_limits
+        ) as server:
             rig = Rig(upstream, service, gateway, snapshot, server, begun, statuses, ended)
             yield rig
         await rig.settled()
