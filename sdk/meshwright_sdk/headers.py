@@ -31,6 +31,8 @@ def encode_value(value: str) -> bytes:
     Raises ValueError on control bytes, so that no value can start a new header (RFC 9110, section 5.5),
     and on characters above U+00FF.
     """
+    if value.isascii() and value.isprintable():
+        return value.encode("ascii").strip(b" ")
     try:
         raw = value.encode("latin-1")
     except UnicodeEncodeError:
@@ -127,12 +129,15 @@ class Headers(MutableMapping[str, str]):
     def set_bytes(self, name: bytes, value: bytes) -> None:
         """Replace every field of the lower-case `name` by one; nothing is checked."""
         raw = self.raw
-        for index, (field, _) in enumerate(raw):
-            if field == name:
-                raw[index] = (name, value)
-                raw[index + 1 :] = [pair for pair in raw[index + 1 :] if pair[0] != name]
-                return
-        raw.append((name, value))
+        for field in raw:
+            if field[0] == name:
+                break
+        else:
+            raw.append((name, value))
+            return
+        index = raw.index(field)
+        raw[index] = (name, value)
+        raw[index + 1 :] = [pair for pair in raw[index + 1 :] if pair[0] != name]
 
     def remove(self, *names: bytes) -> bool:
         """Remove every field of the lower-case `names`; return whether there was one."""
