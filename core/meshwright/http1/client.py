@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from meshwright.http1.framing import ChunkedReader, ContentReader, CountedReader, UnboundedReader
 from meshwright.http1.grammar import HEAD_END, GrammarError, read_fields, read_status_line, refuse_misplaced
-from meshwright.http1.rules import Head, chunk, has_no_body, last_chunk, read_head, trailers_of, write_message
+from meshwright.http1.rules import (
+    NO_FIELDS,
+    REMEMBERED_BYTES,
+    Head,
+    chunk,
+    has_no_body,
+    last_chunk,
+    read_head,
+    trailers_of,
+    write_message,
+)
 from meshwright.http1.stream import BodyStream, Sink
 from meshwright_sdk.body import Body
 from meshwright_sdk.errors import (
@@ -73,6 +83,10 @@ class UpstreamConnection(asyncio.Protocol):
         "_informed",
         "_interim",
         "_keep_alive",
+        "_last_block",
+        "_last_head",
+        "_last_status",
+        "_last_version",
         "_loop",
         "_method",
         "_owner",
@@ -102,6 +116,8 @@ class UpstreamConnection(asyncio.Protocol):
         self._writable: asyncio.Future[None] | None = None
         self._tunnel: UpstreamTunnel | None = None
         self._waiter: asyncio.Future[Response] | None = None
+        self._last_block = b""
+        self._last_version, self._last_status, self._last_head = "", 0, NO_FIELDS
         self._begun = b""
         self._content: ContentReader | None = None
         self._stream: BodyStream | None = None
@@ -242,12 +258,10 @@ class UpstreamConnection(asyncio.Protocol):
             self._begun = data
             return
         self._begun = b""
-        lines = data[:end].split(b"\r\n")
-        version, status = read_status_line(lines[0])
-        if len(lines) > MAX_HEADERS + 1:
-            raise ProtocolError(f"upstream: expected at most {MAX_HEADERS} fields; got {len(lines) - 1}")
-        del lines[0]
-        head = read_head(read_fields(lines), ProtocolError)
+        block = data[:end]
+        if block != self._last_block:
+            self._read_block(block)
+        version, status, head = self._last_version, self._last_status, self._last_head
         rest = data[end + 4 :]
         if status < 200 and status != 101:
             self._inform(status, head)
@@ -264,6 +278,17 @@ class UpstreamConnection(asyncio.Protocol):
             self._begin_tunnel(head, rest)
         else:
             self._answer(status, head, rest)
+
+    def _read_block(self, block: bytes) -> None:
+        """Read a head; that of an endpoint's next response often is the same."""
+        line, _, fields = block.partition(b"\r\n")
+        version, status = read_status_line(line)
+        lines = fields.split(b"\r\n") if fields else []
+        if len(lines) > MAX_HEADERS:
+            raise ProtocolError(f"upstream: expected at most {MAX_HEADERS} fields; got {len(lines)}")
+        head = read_head(read_fields(lines), ProtocolError)
+        self._last_block = block if len(block) <= REMEMBERED_BYTES else b""
+        self._last_version, self._last_status, self._last_head = version, status, head
 
     def _inform(self, status: int, head: Head) -> None:
         """Pass an interim response on (RFC 9110, section 15.2); what it would say of content is not there."""
@@ -306,7 +331,7 @@ class UpstreamConnection(asyncio.Protocol):
             self._content = content
             if content.complete:
                 self._end_body(content)
-        waiter.set_result(Response(status, Headers.from_raw(head.fields), body))
+        waiter.set_result(Response(status, Headers.from_raw(head.fields.copy()), body))
 
     def _read_content(self, content: ContentReader, data: bytes) -> None:
         piece, rest = content.feed(data)
@@ -471,7 +496,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._tunnel = UpstreamTunnel(self)
         if rest:
             self._tunnel.incoming.feed(rest)
-        response = Response(101, Headers.from_raw(head.fields))
+        response = Response(101, Headers.from_raw(head.fields.copy()))
         response.tunnel = self._tunnel
         waiter.set_result(response)
 

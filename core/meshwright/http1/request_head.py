@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from copy import copy
 
 from meshwright.http1.forwarding import DEFAULT_FORWARDING, Forwarding
 from meshwright.http1.hops import normal_address
@@ -91,9 +92,11 @@ def request_of(method: str, target: bytes, version: str, head: Head, peer: Peer)
         raise _refused(method)
     secure = False
     if target[:1] != b"/" and target != b"*":
+        head = copy(head)
         target, secure = _origin_form(target, version, head)
     host = head.host
     if host is None:
+        head = copy(head)
         host = _implied_host(version, head, peer)
     if host != peer.host:
         peer.learn(host)
@@ -109,7 +112,7 @@ def request_of(method: str, target: bytes, version: str, head: Head, peer: Peer)
         if peer.trusted:
             client, scheme, own = peer.forwarding.way_of(fields, client, scheme, host)
         fields = [field for field in fields if field[0] not in FORWARDED]
-    fields += own
+    fields = fields + own
     if peer.via:
         fields.append((b"via", b"%b %b" % (version.encode("ascii"), peer.via)))
     if secure and scheme != "https":

@@ -46,7 +46,7 @@ _REMEMBERED_BYTES = 64
 
 
 class Head:
-    """What the fields of one message say about its framing and its connection.
+    """What the fields of one message say about its framing and its connection; nobody changes one that was read.
 
     `fields` are those that go on; `length` is the Content-Length or None; `options` are the lower-case words of
     `Connection`; `tells_way`: one of `FORWARDED` came. Defaults stand on the class: one is made for each message,
@@ -67,6 +67,10 @@ class Head:
     def has_body(self) -> bool:
         """Whether content follows, as far as a request's head tells."""
         return self.chunked or bool(self.length)
+
+
+REMEMBERED_BYTES = 1024
+"""Of the fields of the last message on a connection, which are not read again when the next one has the same."""
 
 
 def read_head(raw: RawHeaders, error: type[MeshwrightError]) -> Head:
@@ -90,6 +94,16 @@ def read_head(raw: RawHeaders, error: type[MeshwrightError]) -> Head:
     else:
         head.fields = raw
     return head
+
+
+def _no_fields() -> Head:
+    head = Head()
+    head.fields = []
+    return head
+
+
+NO_FIELDS = _no_fields()
+"""What a message without any field says."""
 
 
 def _read_length(head: Head, value: bytes, error: type[MeshwrightError]) -> None:

@@ -24,7 +24,15 @@ from meshwright.http1.grammar import (
 )
 from meshwright.http1.request_head import Peer, keeps_alive, peer_of, request_of
 from meshwright.http1.response_sink import ResponseSink, TunnelSink, write_response
-from meshwright.http1.rules import STATUS_LINES, has_no_body, read_head, write_message
+from meshwright.http1.rules import (
+    NO_FIELDS,
+    REMEMBERED_BYTES,
+    STATUS_LINES,
+    Head,
+    has_no_body,
+    read_head,
+    write_message,
+)
 from meshwright.http1.server_state import ServerState
 from meshwright.http1.settings import DEFAULT_SETTINGS, ServerSettings
 from meshwright.http1.stream import BodyStream
@@ -68,6 +76,8 @@ class HttpServerProtocol(asyncio.Protocol):
         "_forwarding",
         "_half_closed",
         "_handle",
+        "_last_block",
+        "_last_head",
         "_limits",
         "_lingering",
         "_loop",
@@ -102,6 +112,8 @@ class HttpServerProtocol(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport = cast("asyncio.Transport", None)
         self._peer: Peer = cast("Peer", None)
+        self._last_block = b""
+        self._last_head = NO_FIELDS
         self._waiting = b""
         self._current: Exchange | None = None
         self._task: asyncio.Task[None] | None = None
@@ -198,26 +210,30 @@ class HttpServerProtocol(asyncio.Protocol):
 
     def _read_request(self, data: bytes) -> Exchange:
         limits = self._limits
-        lines = data.split(b"\r\n")
-        method, target, version = read_request_line(lines[0])
+        line, _, block = data.partition(b"\r\n")
+        method, target, version = read_request_line(line)
         if len(target) > limits.target_bytes:
             raise _too_long(limits.target_bytes)
         if len(data) > limits.header_bytes:
             raise _too_large(limits.header_bytes)
-        if len(lines) > limits.headers + 1:
-            raise DownstreamError(
-                f"head: expected at most {limits.headers} fields; got {len(lines) - 1}",
-                status=431,
-                code="head_too_large",
-            )
-        del lines[0]
-        head = read_head(read_fields(lines), DownstreamError)
+        head = self._last_head if block == self._last_block else self._read_fields(block)
         if head.chunked and version != "1.1":
             raise DownstreamError("transfer-encoding: expected none in HTTP/1.0 (RFC 9112, section 6.1)")
         request = request_of(method, target, version, head, self._peer)
         exchange = Exchange(request, head, self, keep_alive=keeps_alive(head, version))
         request.interim = exchange
         return exchange
+
+    def _read_fields(self, block: bytes) -> Head:
+        """Return what the field lines say; a client's next request nearly always has the same ones."""
+        lines = block.split(b"\r\n") if block else []
+        if len(lines) > self._limits.headers:
+            got = f"head: expected at most {self._limits.headers} fields; got {len(lines)}"
+            raise DownstreamError(got, status=431, code="head_too_large")
+        head = read_head(read_fields(lines), DownstreamError)
+        if len(block) <= REMEMBERED_BYTES:
+            self._last_block, self._last_head = block, head
+        return head
 
     def _begin_content(self, exchange: Exchange, data: bytes) -> bytes:
         head, limit = exchange.head, self._limits.body_bytes
@@ -327,7 +343,8 @@ class HttpServerProtocol(asyncio.Protocol):
         if exchange.answered or self._transport.is_closing():
             self._transport.abort()
         else:
-            await self._send(exchange, problem(error, request))
+            answer = self._response = problem(error, request)
+            self._send_whole(exchange, answer)
         if response is not None:
             await _close(response, error)
 
