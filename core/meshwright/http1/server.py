@@ -267,12 +267,17 @@ class HttpServerProtocol(asyncio.Protocol):
     def eof_received(self) -> bool:
         """Go on for a client that has sent all it wanted, or close; whether it has left cannot be told yet."""
         exchange = self._current
-        if exchange is None or not exchange.complete or self._tunnel_input is not None or not self._limits.half_close_s:
+        if exchange is None:
+            goes_on = self._writable is not None and bool(self._waiting)  # it has answers to take before the next
+        else:
+            goes_on = exchange.complete and self._tunnel_input is None
+        if not goes_on or not self._limits.half_close_s:
             return False
         if self._peer.scheme == "https":
             return False  # the TLS of asyncio ends both ways at once
         self._half_closed = True
-        self.deadline = self._loop.time() + self._limits.half_close_s
+        if exchange is not None:
+            self.deadline = self._loop.time() + self._limits.half_close_s
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -98,10 +99,11 @@ async def serving(
     forwarding: Forwarding = DEFAULT_FORWARDING,
     limits: ServerLimits = IMPATIENT,
     claimed: tuple[object, object] | None = None,
+    tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[Server]:
     """Serve `handle` by the way in of the test; at the end nothing of any connection may be left.
 
-    What `claimed` says holds for the direct path.
+    What `claimed` and `tls` say holds for the direct path.
     """
     state = ServerState()
     settings = ServerSettings(limits=limits, forwarding=forwarding)
@@ -119,7 +121,7 @@ async def serving(
         if ways.current != ways.DIRECT:
             asgi = ways.asgi_protocols(handle, ways.current, forwarding)
             server.state, factory = await stack.enter_async_context(asgi)
-        listener = await asyncio.get_running_loop().create_server(factory, sock=bound)
+        listener = await asyncio.get_running_loop().create_server(factory, sock=bound, ssl=tls)
         try:
             yield server
         finally:
