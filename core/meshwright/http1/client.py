@@ -13,12 +13,12 @@ from meshwright.http1.rules import (
     NO_FIELDS,
     REMEMBERED_BYTES,
     Head,
+    MessageWriter,
     chunk,
     has_no_body,
     last_chunk,
     read_head,
     trailers_of,
-    write_message,
 )
 from meshwright.http1.stream import BodyStream, Sink
 from meshwright_sdk.body import Body
@@ -100,6 +100,7 @@ class UpstreamConnection(asyncio.Protocol):
         "_upgrade",
         "_waiter",
         "_writable",
+        "_writer",
         "deadline",
         "exchanges",
         "idle_since",
@@ -116,6 +117,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._writable: asyncio.Future[None] | None = None
         self._tunnel: UpstreamTunnel | None = None
         self._waiter: asyncio.Future[Response] | None = None
+        self._writer = MessageWriter()
         self._last_block = b""
         self._last_version, self._last_status, self._last_head = "", 0, NO_FIELDS
         self._begun = b""
@@ -175,7 +177,7 @@ class UpstreamConnection(asyncio.Protocol):
             return
         if data or request.method in _WITH_BODY:
             more.append(b"content-length: %d" % len(data))
-        self._transport.write(write_message(start, request.headers.raw, more, data))
+        self._transport.write(self._writer.write(start, request.headers.raw, more, data))
 
     def _send_stream(self, start: bytes, request: Request, more: list[bytes]) -> None:
         body = request.body
@@ -183,7 +185,7 @@ class UpstreamConnection(asyncio.Protocol):
         more.append(b"transfer-encoding: chunked" if length is None else b"content-length: %d" % length)
         source = body.take()
         self._sent = False
-        self._transport.write(write_message(start, request.headers.raw, more))
+        self._transport.write(self._writer.write(start, request.headers.raw, more, b""))
         sink = _RequestSink(self, body)
         if isinstance(source, BodyStream):
             self._request_body = source

@@ -41,6 +41,10 @@ class VersionError(GrammarError):
 
 def read_request_line(line: bytes) -> tuple[str, bytes, str]:
     """Return method, target and version, which is 1.1 or 1.0 (RFC 9112, section 3). Raises GrammarError."""
+    return _known_request_line(line) if len(line) <= _REMEMBERED_BYTES else _read_request_line(line)
+
+
+def _read_request_line(line: bytes) -> tuple[str, bytes, str]:
     try:
         method, target, version = line.split(b" ")
     except ValueError:
@@ -50,6 +54,9 @@ def read_request_line(line: bytes) -> tuple[str, bytes, str]:
     if _TARGET.fullmatch(target) is None:
         raise GrammarError(f"target: expected printable ASCII; got {target[:80]!r}")
     return _METHODS.get(method) or _read_method(method), target, _VERSIONS[version]
+
+
+_known_request_line = lru_cache(maxsize=4096)(_read_request_line)
 
 
 def _read_method(method: bytes) -> str:

@@ -8,7 +8,7 @@ from time import time
 from typing import Protocol
 
 from meshwright.http1.exchange import Exchange
-from meshwright.http1.rules import STATUS_LINES, chunk, last_chunk, write_message
+from meshwright.http1.rules import STATUS_LINES, MessageWriter, chunk, last_chunk
 from meshwright_sdk.errors import PluginError
 from meshwright_sdk.response import Response
 
@@ -27,7 +27,7 @@ class Output(Protocol):
 
 
 def write_response(
-    exchange: Exchange, response: Response, *, no_body: bool, via: bytes = b"", content: bytes = b""
+    writer: MessageWriter, exchange: Exchange, response: Response, *, no_body: bool, via: bytes, content: bytes = b""
 ) -> bytes:
     """Return the head of a response, framed by its body, and the content that leaves with it.
 
@@ -54,7 +54,7 @@ def write_response(
         lines.append(b"connection: close")
     elif version != "1.1":
         lines.append(b"connection: keep-alive")
-    return write_message(STATUS_LINES[response.status], headers.raw, lines, content)
+    return writer.write(STATUS_LINES[response.status], headers.raw, lines, content)
 
 
 @lru_cache(maxsize=1)

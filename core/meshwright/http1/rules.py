@@ -223,11 +223,30 @@ def write_message(
 
     What `fields` say of the framing is left out.
     """
-    lines = [start]
-    lines += [b": ".join(field) for field in fields if field[0] not in FRAMING]
-    lines += more
-    lines += (b"", content)
-    return b"\r\n".join(lines)
+    return b"\r\n".join((start, *_lines_of(fields), *more, b"", content))
+
+
+def _lines_of(fields: Sequence[tuple[bytes, bytes]]) -> list[bytes]:
+    return [b": ".join(field) for field in fields if field[0] not in FRAMING]
+
+
+class MessageWriter:
+    """Writes the messages of one connection as `write_message` does; fields that repeat the last ones are there."""
+
+    __slots__ = ("_last", "_lines")
+
+    def __init__(self) -> None:
+        self._last: RawHeaders = []
+        self._lines = b""
+
+    def write(self, start: bytes, fields: RawHeaders, more: Sequence[bytes], content: bytes) -> bytes:
+        if not fields or fields != self._last:
+            lines = b"\r\n".join(_lines_of(fields))
+            if not lines or len(lines) > REMEMBERED_BYTES:
+                return write_message(start, fields, more, content)
+            self._last = fields.copy()  # whoever has it may change it afterwards
+            self._lines = lines
+        return b"\r\n".join((start, self._lines, *more, b"", content))
 
 
 def has_no_body(method: str, status: int) -> bool:

@@ -29,6 +29,7 @@ from meshwright.http1.rules import (
     REMEMBERED_BYTES,
     STATUS_LINES,
     Head,
+    MessageWriter,
     has_no_body,
     read_head,
     write_message,
@@ -93,6 +94,7 @@ class HttpServerProtocol(asyncio.Protocol):
         "_unsent",
         "_waiting",
         "_writable",
+        "_writer",
         "claimed_addresses",
         "deadline",
     )
@@ -112,6 +114,7 @@ class HttpServerProtocol(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport = cast("asyncio.Transport", None)
         self._peer: Peer = cast("Peer", None)
+        self._writer = MessageWriter()
         self._last_block = b""
         self._last_head = NO_FIELDS
         self._waiting = b""
@@ -363,7 +366,7 @@ class HttpServerProtocol(asyncio.Protocol):
         no_body = has_no_body(exchange.request.method, response.status)
         exchange.answered = True
         whole = b"" if no_body else content
-        self.write(write_response(exchange, response, no_body=no_body, via=self._peer.via, content=whole))
+        self.write(write_response(self._writer, exchange, response, no_body=no_body, via=self._peer.via, content=whole))
         response.settle()
         self._done(exchange)
         return True
@@ -377,7 +380,7 @@ class HttpServerProtocol(asyncio.Protocol):
         if not exchange.complete or (response.body.length is None and exchange.request.http_version != "1.1"):
             exchange.keep_alive = False
         no_body = has_no_body(exchange.request.method, response.status)
-        head = write_response(exchange, response, no_body=no_body, via=self._peer.via)
+        head = write_response(self._writer, exchange, response, no_body=no_body, via=self._peer.via)
         if no_body:
             exchange.answered = True
             self.write(head)
