@@ -53,6 +53,9 @@ MAX_WAITING_BYTES = 64 * 1024
 MAX_METHOD_BYTES = 64
 """Of what stands around the target in a request line that is not complete."""
 
+_NOT_BEGUN = (b"", b"\r")
+"""What blank lines before a head leave: they give no client more time."""
+
 LINGER_BYTES = 256 * 1024
 LINGER_S = 2.0
 
@@ -180,7 +183,7 @@ class HttpServerProtocol(asyncio.Protocol):
                 data = after_blank_lines(data)
             end = data.find(HEAD_END, max(0, len(waiting) - 3))
             if end < 0:
-                if not waiting:
+                if len(waiting) < 2 and data not in _NOT_BEGUN:
                     self.deadline = self._loop.time() + self._limits.header_timeout_s
                 self._waiting = data
                 self._refuse_begun(data)
@@ -205,7 +208,7 @@ class HttpServerProtocol(asyncio.Protocol):
         line, ended, _ = data.partition(b"\r\n")
         if len(line) > limits.target_bytes + MAX_METHOD_BYTES:
             raise _too_long(limits.target_bytes)
-        if len(data) > limits.header_bytes:
+        if len(data) > limits.header_bytes + len(HEAD_END) - 1:
             raise _too_large(limits.header_bytes)
         refuse_misplaced(data)
         if ended:
@@ -608,7 +611,10 @@ class HttpServerProtocol(asyncio.Protocol):
         if exchange.received != self._body_seen:
             self._body_seen = exchange.received
             self._body_moved_at = now
-        if self._read_paused or not exchange.awaited:
+        if self._read_paused:
+            return
+        if not exchange.awaited:
+            self._reading_since = self._body_moved_at = now  # its time begins when it is asked for
             return
         limits = self._limits
         spent_s = self._body_spent_s + now - self._reading_since
