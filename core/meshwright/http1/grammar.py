@@ -9,17 +9,16 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from meshwright_sdk.headers import RawHeaders
+from meshwright_sdk.headers import CONTROLS, RawHeaders
 from meshwright_sdk.tokens import TOKEN_BYTES
 
 HEAD_END = b"\r\n\r\n"
-_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _METHOD = re.compile(rb"[A-Z]+(?:[-_][A-Z]+)*")
 _TARGET = re.compile(rb"[!-~]+")
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: [\t -~\x80-\xff]*)?")
 _VERSION = re.compile(rb"HTTP/([0-9]\.[0-9])")
 _BLANK_LINES = re.compile(rb"(?:\r\n)*+")
-_CONTROLS = bytes((*range(9), 0x0B, 0x0C, *range(0x0E, 0x20), 0x7F))
+_NEVER_IN_HEADS = bytes((*range(9), 0x0B, 0x0C, *range(0x0E, 0x20), 0x7F))
 
 _REMEMBERED_BYTES = 128
 """Longer lines are read each time: what is remembered of strangers must not add up."""
@@ -91,7 +90,7 @@ def _read_field(line: bytes) -> tuple[bytes, bytes]:
     name, colon, value = line.partition(b":")
     if not colon or TOKEN_BYTES.fullmatch(name) is None:
         raise GrammarError(f"header: expected a name and, right after it, a colon; got {line[:80]!r}")
-    if _CONTROL.search(value) is not None:
+    if CONTROLS.search(value) is not None:
         raise GrammarError(f"header: expected a value without control characters; got {line[:80]!r}")
     return name.lower(), value.strip(b" \t")
 
@@ -112,5 +111,5 @@ def refuse_misplaced(begun: bytes) -> None:
     lines = begun.count(b"\r\n")
     if begun.count(b"\n") != lines or begun.count(b"\r") - begun.endswith(b"\r") != lines:
         raise GrammarError("head: expected lines that end in CR LF; got CR or LF alone")
-    if len(begun.translate(None, _CONTROLS)) != len(begun):
+    if len(begun.translate(None, _NEVER_IN_HEADS)) != len(begun):
         raise GrammarError("head: expected no control characters; got some")

@@ -1,4 +1,4 @@
-"""The rules of HTTP messages that the parser leaves to us, as functions over bytes; no I/O goes in here."""
+"""What fields mean for framing and connection, and how messages are written: functions over bytes, without I/O."""
 
 from __future__ import annotations
 
@@ -11,11 +11,7 @@ from itertools import product
 
 from meshwright_sdk.errors import DownstreamError, MeshwrightError
 from meshwright_sdk.headers import RawHeaders
-
-HOP_BY_HOP = frozenset(
-    (b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade")
-)
-"""Fields that end at this hop (RFC 9110, section 7.6.1); those that `Connection` names end here too."""
+from meshwright_sdk.hop_by_hop import ENDING_HERE, HOP_BY_HOP
 
 FRAMING = frozenset((b"connection", b"content-length", b"transfer-encoding"))
 """Fields that whoever writes a message sets anew from its body, whatever a filter put there."""
@@ -33,7 +29,6 @@ FORWARDED = frozenset(
 as ours. Services behind CGI and WSGI cannot tell a hyphen from an underscore in a name."""
 
 _NOT_TO_BE_NAMED = frozenset((b"host", b"content-length", b"content-type", b"authorization", b"cookie"))
-ENDING_HERE = HOP_BY_HOP | {b"expect", b"http2-settings"}
 _KNOWN_OPTIONS = HOP_BY_HOP | {b"close"}
 _MAX_DIGITS = 18
 _HOST = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.?)(?::([0-9]{0,5}))?")
@@ -267,6 +262,7 @@ def last_chunk(trailers: RawHeaders) -> bytes:
 _NOT_IN_TRAILERS = (
     ENDING_HERE
     | FRAMING
+    | FORWARDED
     | _NOT_TO_BE_NAMED
     | frozenset(
         (
@@ -276,7 +272,6 @@ _NOT_IN_TRAILERS = (
             b"content-range",
             b"date",
             b"expires",
-            b"forwarded",
             b"location",
             b"max-forwards",
             b"pragma",

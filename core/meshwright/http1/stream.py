@@ -1,4 +1,4 @@
-"""`BodyStream`: content on its way from one connection's parser to one reader; no HTTP syntax goes in here."""
+"""`BodyStream`: content on its way from one connection to one reader; no HTTP syntax goes in here."""
 
 from __future__ import annotations
 

@@ -94,7 +94,9 @@ LATE = [
     b"via: 1.1 x",
     b"www-authenticate: Basic",
     b"x-forwarded-for: 1.2.3.4",
+    b"x_forwarded_for: 1.2.3.4",
     b"X-Forwarded-Anything: x",
+    b"x-real-ip: 1.2.3.4",
 ]
 
 
