@@ -10,7 +10,8 @@ from meshwright.config.bind import Bind
 from meshwright.config.document import Document
 from meshwright.config.model import GatewayConfig
 from meshwright.config.problems import KeyPath, Problem, did_you_mean, format_path, listed
-from meshwright.config.tls_checks import listener_tls_is_whole, only_files_have_modes, service_tls_is_whole
+from meshwright.config.sections import mapping, mappings, values
+from meshwright.config.tls_checks import listener_tls_is_whole, service_tls_is_whole
 from meshwright_sdk import Origin, parse_origin
 
 Rule = Callable[[Document], Iterator[Problem]]
@@ -27,7 +28,7 @@ def cross_problems(document: Document) -> Iterator[Problem]:
 def names_are_unique(document: Document) -> Iterator[Problem]:
     for section in ("listeners", "routes"):
         first: dict[str, KeyPath] = {}
-        for path, item in _mappings(document.get(section), (section,)):
+        for path, item in mappings(document.get(section), (section,)):
             name = item.get("name")
             if isinstance(name, str):
                 yield from _once(document, (*path, "name"), name, first)
@@ -55,15 +56,22 @@ def _addresses(document: Document) -> Iterator[tuple[KeyPath, Bind]]:
     admin = document.get("admin", {})
     if isinstance(admin, dict) and "bind" not in admin:
         yield path, GatewayConfig().admin.bind
-    sections = [*_mappings(document.get("listeners"), ("listeners",)), *_mapping(admin, ("admin",))]
+    sections = [*mappings(document.get("listeners"), ("listeners",)), *mapping(admin, ("admin",))]
     for section_path, section in sections:
         bind = _bind(section)
         if bind is not None:
             yield (*section_path, "bind"), bind
 
 
+def only_files_have_modes(document: Document) -> Iterator[Problem]:
+    for path, listener in mappings(document.get("listeners"), ("listeners",)):
+        bind = listener.get("bind")
+        if listener.get("mode") is not None and isinstance(bind, str) and not bind.startswith("unix:"):
+            yield document.problem((*path, "mode"), "a mode where bind is unix:/path alone")
+
+
 def admin_is_guarded(document: Document) -> Iterator[Problem]:
-    for path, admin in _mapping(document.get("admin"), ("admin",)):
+    for path, admin in mapping(document.get("admin"), ("admin",)):
         bind = _bind(admin)
         if bind is not None and not bind.is_local and not admin.get("token"):
             got = f"{document.shown((*path, 'bind'))} without a token"
@@ -74,7 +82,7 @@ def admin_is_guarded(document: Document) -> Iterator[Problem]:
 def routes_lead_somewhere(document: Document) -> Iterator[Problem]:
     services = document.get("services")
     known = list(services) if isinstance(services, dict) else []
-    for path, route in _mappings(document.get("routes"), ("routes",)):
+    for path, route in mappings(document.get("routes"), ("routes",)):
         targets = list(_targets(route.get("to"), (*path, "to")))
         for place, name in targets:
             if name not in known:
@@ -86,20 +94,20 @@ def routes_lead_somewhere(document: Document) -> Iterator[Problem]:
 
 
 def weights_leave_a_service(document: Document) -> Iterator[Problem]:
-    for path, route in _mappings(document.get("routes"), ("routes",)):
-        targets = [target for _, target in _mappings(route.get("to"), ())]
+    for path, route in mappings(document.get("routes"), ("routes",)):
+        targets = [target for _, target in mappings(route.get("to"), ())]
         if targets and all(target.get("weight", 1) == 0 for target in targets):
             yield document.problem((*path, "to"), "a weight above 0", "only weights of 0")
 
 
 def sticky_needs_a_choice(document: Document) -> Iterator[Problem]:
-    for path, route in _mappings(document.get("routes"), ("routes",)):
+    for path, route in mappings(document.get("routes"), ("routes",)):
         if route.get("sticky") is not None and not (isinstance(route.get("to"), list) and len(route["to"]) > 1):
             yield document.problem((*path, "sticky"), "several services in `to`", "one or none")
 
 
 def endpoints_are_unique(document: Document) -> Iterator[Problem]:
-    for path, service in _values(document.get("services"), ("services",)):
+    for path, service in values(document.get("services"), ("services",)):
         first: dict[Origin, KeyPath] = {}
         for place, origin in _origins(service.get("endpoints"), (*path, "endpoints")):
             if origin in first:
@@ -109,21 +117,21 @@ def endpoints_are_unique(document: Document) -> Iterator[Problem]:
 
 
 def alternatives_exclude_each_other(document: Document) -> Iterator[Problem]:
-    for path, route in _mappings(document.get("routes"), ("routes",)):
-        for inner, match in _mapping(route.get("match"), (*path, "match")):
+    for path, route in mappings(document.get("routes"), ("routes",)):
+        for inner, match in mapping(route.get("match"), (*path, "match")):
             if "path" in match and "path_regex" in match:
                 yield document.problem(inner, "path or path_regex", "both")
             for kind in ("headers", "query", "cookies"):
-                for place, condition in _values(match.get(kind), (*inner, kind)):
+                for place, condition in values(match.get(kind), (*inner, kind)):
                     yield from _exactly_one(document, place, condition, ("exact", "regex", "present"))
-        for inner, sticky in _mapping(route.get("sticky"), (*path, "sticky")):
+        for inner, sticky in mapping(route.get("sticky"), (*path, "sticky")):
             yield from _exactly_one(document, inner, sticky, ("cookie", "header"))
-    for path, service in _values(document.get("services"), ("services",)):
+    for path, service in values(document.get("services"), ("services",)):
         yield from _exactly_one(document, path, service, ("endpoints", "discovery", "app"))
 
 
-def _exactly_one(document: Document, path: KeyPath, mapping: dict[str, Any], keys: Sequence[str]) -> Iterator[Problem]:
-    present = [key for key in keys if mapping.get(key) is not None]
+def _exactly_one(document: Document, path: KeyPath, section: dict[str, Any], keys: Sequence[str]) -> Iterator[Problem]:
+    present = [key for key in keys if section.get(key) is not None]
     if len(present) != 1:
         got = listed(present, "and") if present else "none of them"
         yield document.problem(path, f"exactly one of {listed(keys)}", got)
@@ -142,23 +150,6 @@ RULES: tuple[Rule, ...] = (
     service_tls_is_whole,
     only_files_have_modes,
 )
-
-
-def _mapping(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, dict[str, Any]]]:
-    if isinstance(value, dict):
-        yield path, value
-
-
-def _mappings(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, dict[str, Any]]]:
-    """Yield the mappings of a list, with their paths."""
-    for index, item in enumerate(value if isinstance(value, list) else ()):
-        yield from _mapping(item, (*path, index))
-
-
-def _values(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, dict[str, Any]]]:
-    """Yield the mappings that a mapping holds, with their paths."""
-    for key, item in value.items() if isinstance(value, dict) else ():
-        yield from _mapping(item, (*path, key))
 
 
 def _targets(to: Any, path: KeyPath) -> Iterable[tuple[KeyPath, str]]:

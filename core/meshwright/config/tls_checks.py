@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from meshwright.config.document import Document
 from meshwright.config.problems import KeyPath, Problem, listed
+from meshwright.config.sections import Section, mapping, mappings, values
 from meshwright.net.pem_files import authorities_fault, pair_fault
-
-Section = tuple[KeyPath, dict[str, Any]]
 
 
 def listener_tls_is_whole(document: Document) -> Iterator[Problem]:
-    for path, tls in _sections(document.get("listeners"), "listeners"):
+    for path, tls in _tls_of(mappings(document.get("listeners"), ("listeners",))):
         both = [key for key in ("certificate", "certificates") if tls.get(key)]
         if len(both) != 1:
             yield document.problem(path, "certificate or certificates", listed(both, "and") if both else "neither")
@@ -22,24 +21,20 @@ def listener_tls_is_whole(document: Document) -> Iterator[Problem]:
         yield from _needs(document, path, tls, "client_certificate", "client_ca")
         yield from _authorities(document, path, tls, "client_ca")
         yield from _pair(document, path, tls)
-        for index, pair in enumerate(_list(tls.get("certificates"))):
-            if isinstance(pair, dict):
-                yield from _pair(document, (*path, "certificates", index), pair)
+        for place, pair in mappings(tls.get("certificates"), (*path, "certificates")):
+            yield from _pair(document, place, pair)
 
 
 def service_tls_is_whole(document: Document) -> Iterator[Problem]:
-    for path, tls in _sections(document.get("services"), "services"):
+    for path, tls in _tls_of(values(document.get("services"), ("services",))):
         yield from _needs(document, path, tls, "key", "certificate")
         yield from _authorities(document, path, tls, "ca")
         yield from _pair(document, path, tls)
 
 
-def only_files_have_modes(document: Document) -> Iterator[Problem]:
-    for index, listener in enumerate(_list(document.get("listeners"))):
-        if isinstance(listener, dict) and listener.get("mode") is not None:
-            bind = listener.get("bind")
-            if isinstance(bind, str) and not bind.startswith("unix:"):
-                yield document.problem(("listeners", index, "mode"), "a mode where bind is unix:/path alone")
+def _tls_of(sections: Iterable[Section]) -> Iterator[Section]:
+    for path, section in sections:
+        yield from mapping(section.get("tls"), (*path, "tls"))
 
 
 def _needs(document: Document, path: KeyPath, tls: dict[str, Any], key: str, other: str) -> Iterator[Problem]:
@@ -75,15 +70,3 @@ def _problem(document: Document, path: KeyPath, expected: str, got: str | None) 
 
 def _file(document: Document, name: str) -> Path:
     return document.folder / name
-
-
-def _sections(value: Any, top: str) -> Iterator[Section]:
-    """Yield each `tls` of the listeners or services, with its path."""
-    entries = value.items() if isinstance(value, dict) else enumerate(_list(value))
-    for key, entry in entries:
-        if isinstance(entry, dict) and isinstance(entry.get("tls"), dict):
-            yield (top, key, "tls"), entry["tls"]
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []

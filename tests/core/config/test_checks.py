@@ -18,6 +18,15 @@ def test_a_name_is_used_once(section: str) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("bind", "mode", "right"), [("unix:/a", "'0660'", 1), ("unix:/a", "0660", 0), ("a:1", "'0660'", 0)]
+)
+def test_permissions_are_for_unix_sockets_and_written_as_a_text(bind: str, mode: str, right: int) -> None:
+    found = problems(f"listeners: [{{name: x, bind: '{bind}', mode: {mode}}}]")
+
+    assert len(found) == 1 - right
+
+
 def test_an_endpoint_is_named_once_however_it_is_written() -> None:
     found = problems("""
         services:

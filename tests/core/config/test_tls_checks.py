@@ -124,12 +124,3 @@ def test_what_is_wrong_with_the_tls_of_a_service_is_told_with_its_place(tls: str
     (problem,) = problems(service(tls), folder)
 
     assert problem.startswith(f"4: services.a.tls.{told}")
-
-
-@pytest.mark.parametrize(
-    ("bind", "mode", "right"), [("unix:/a", "'0660'", 1), ("unix:/a", "0660", 0), ("a:1", "'0660'", 0)]
-)
-def test_permissions_are_for_unix_sockets_and_written_as_a_text(bind: str, mode: str, right: int, folder: Path) -> None:
-    found = problems(f"listeners: [{{name: x, bind: '{bind}', mode: {mode}}}]", folder)
-
-    assert len(found) == 1 - right
