@@ -10,10 +10,11 @@ import struct
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from meshwright.net.proxy_front import take_header
 from meshwright.net.proxy_header import ProxyHeaderError
+from meshwright.net.tls_front import TlsFront
 from meshwright_sdk.metrics import Metrics
 from meshwright_sdk.tasks import Tasks
 
@@ -27,9 +28,6 @@ PAUSE_S = 0.5
 """How long to wait when the system has no file descriptor or memory left for a connection."""
 
 HANDSHAKE_S = 10.0
-TLS_SHUTDOWN_S = 5.0
-"""How long a client may take to confirm the end of a TLS connection."""
-
 CUT_OFF_S = 1.0
 _RESET = struct.pack("ii", 1, 0)
 
@@ -160,18 +158,24 @@ class Acceptor:
         protocol = terms.protocol()
         if terms.proxy_protocol and not await self._took_header(client, protocol, terms):
             return
-        tls: dict[str, Any] = {}
-        if terms.tls is not None:
-            tls = {
-                "ssl": terms.tls(),
-                "ssl_handshake_timeout": HANDSHAKE_S,
-                "ssl_shutdown_timeout": TLS_SHUTDOWN_S,
-            }
+        loop = asyncio.get_running_loop()
         try:
-            await asyncio.get_running_loop().connect_accepted_socket(lambda: protocol, client, **tls)
-        except OSError as error:
-            self.counts.tls.value += 1 if tls else 0
+            if terms.tls is None:
+                await loop.connect_accepted_socket(lambda: protocol, client)
+            else:
+                await self._shake_hands(client, TlsFront(terms.tls(), protocol))
+        except OSError as error:  # TimeoutError and ssl.SSLError are some
+            self.counts.tls.value += terms.tls is not None
             logger.debug("%s: a connection could not be opened: %s", self._name, error)
+
+    async def _shake_hands(self, client: socket.socket, front: TlsFront) -> None:
+        transport, _ = await asyncio.get_running_loop().connect_accepted_socket(lambda: front, client)
+        try:
+            async with asyncio.timeout(HANDSHAKE_S):
+                await front.ready
+        except BaseException:
+            transport.abort()
+            raise
 
     async def _took_header(self, client: socket.socket, protocol: asyncio.Protocol, terms: Terms) -> bool:
         """Return whether the connection may go on, its protocol told of the addresses; closes it if not."""
