@@ -13,8 +13,9 @@ FRAME = re.compile(r"^(?P<function>.*) \((?P<file>[^()]*?)(:(?P<line>\d+))?\)$")
 PARTS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
     (name, re.compile(pattern))
     for name, pattern in (
+        ("messages: reading and writing their bytes", r"meshwright/http1/(grammar|framing|rules)"),
         ("clients: writing responses", r"meshwright/http1/(response_sink|exchange|stream|tunnel)"),
-        ("upstreams: writing and reading", r"meshwright/http1/(client|upstream)"),
+        ("upstreams: writing and reading", r"meshwright/http1/client"),
         ("clients: reading requests", r"meshwright/http1/"),
         ("pool", r"meshwright/traffic/pool"),
         ("service and balancer", r"meshwright/traffic/(service|split|carrier|beside)|plugins/(balancers|discovery)/"),
@@ -24,7 +25,6 @@ PARTS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ("ASGI", r"meshwright/asgi/"),
         ("other Meshwright", r"meshwright"),
         ("event loop: tasks and futures", r"_asynciomodule\.c|asyncio/(?!runners)"),
-        ("parser (llhttp)", r"(^|/)(parser|llhttp|api)\.c|httptools"),
         ("TLS", r"libssl|libcrypto|_ssl\.c|sslproto|ssl\.py"),
         ("event loop: uvloop", r"(^|/)(loop|core|linux|stream|loop-watcher|timer|uv-common|async|queue)\.[ch]|uvloop"),
     )

@@ -12,7 +12,10 @@ OUTER = "run (meshwright/processes/supervisor.py:33);Runner.run (asyncio/runners
     [
         ("request_of (meshwright/http1/request_head.py:77)", "clients: reading requests"),
         ("Pool.release (meshwright/traffic/pool.py:176);Py_DECREF (object.h:538)", "pool"),
-        ("HttpServerProtocol._parse (meshwright/http1/server.py:9);feed_data (parser.c:1)", "parser (llhttp)"),
+        (
+            "UpstreamConnection._read_head (meshwright/http1/client.py:9);read_fields (meshwright/http1/grammar.py:1)",
+            "messages: reading and writing their bytes",
+        ),
         ("stamp (stamp.py:7)", "chain, filters and counts"),
         ("uv__stream_io (stream.c:1210)", "event loop: uvloop"),
     ],

@@ -502,8 +502,11 @@ class HttpServerProtocol(asyncio.Protocol):
         self._closing = self._lingering = True
         self._dropped_bytes = 0
         self.deadline = self._loop.time() + LINGER_S
-        if self._transport.can_write_eof():
-            self._transport.write_eof()
+        try:
+            if self._transport.can_write_eof():
+                self._transport.write_eof()
+        except OSError:
+            self._transport.abort()  # the client has left, as what was just written has found out
         self.resume_input()
 
     def _drop(self, size: int) -> None:

@@ -10,7 +10,7 @@ import struct
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
 from meshwright.net.proxy_front import take_header
 from meshwright.net.proxy_header import ProxyHeaderError
@@ -33,7 +33,7 @@ _RESET = struct.pack("ii", 1, 0)
 
 
 class Accepted(Protocol):
-    """What the acceptor has to know of the protocol it makes for a connection."""
+    """What a protocol has to have beside asyncio's methods where connections begin with a PROXY header."""
 
     claimed_addresses: tuple[object, object] | None
     """The peer's and our own address by the PROXY protocol; None: ask the socket."""
@@ -191,7 +191,7 @@ class Acceptor:
             client.close()
             raise
         if header.source is not None:
-            protocol.claimed_addresses = (header.source, header.destination)  # type: ignore[attr-defined]
+            cast("Accepted", protocol).claimed_addresses = (header.source, header.destination)
         return True
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from meshwright.config.model import ListenerConfig, RouteConfig
 from meshwright.config.plugin_use import PluginUse
 from meshwright.http1.forwarding import Forwarding
+from meshwright.http1.grammar import read_request_line
 from meshwright.http1.request_head import peer_of, request_of
 from meshwright.http1.rules import read_head
 from meshwright.traffic.snapshot import Snapshot
@@ -19,7 +20,6 @@ from meshwright.traffic.split import split_of
 from meshwright_sdk import Context, DownstreamError, Endpoint, Headers, Request, Response
 from meshwright_sdk.balancing import AnyBalancer
 
-_METHOD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _URL = re.compile(r"(?:(?P<scheme>https?)://(?P<authority>[^/?#]+))?(?P<target>(?:[/?].*|\*)?)", re.IGNORECASE)
 
 
@@ -112,17 +112,16 @@ def _request(method: str, url: str, fields: Iterable[Sequence[str]], listeners: 
     parts = _URL.fullmatch(url)
     if parts is None:
         raise ValueError(f"url: expected http://host/path or just /path; got {url!r}")
-    if _METHOD.fullmatch(method) is None:
-        raise ValueError(f"method: expected one such as GET; got {method!r}")
     raw = Headers([(name, value) for name, value in fields]).raw
     if not any(name == b"host" for name, _ in raw):
         raw.insert(0, (b"host", (parts["authority"] or "localhost").encode()))
     target = parts["target"] if parts["target"].startswith(("/", "*")) else f"/{parts['target']}"
     is_secure = (parts["scheme"] or "").lower() == "https"
     listener = next((each for each in listeners if (each.tls is not None) == is_secure), listeners[0])
+    line = read_request_line(f"{method.upper()} {target} HTTP/1.1".encode())
     try:
         peer = peer_of(None, None, tls=is_secure, forwarding=Forwarding.of(listener))
-        return request_of(method.upper(), target.encode(), "1.1", read_head(raw, DownstreamError), peer)
+        return request_of(*line, read_head(raw, DownstreamError), peer)
     except DownstreamError as error:
         raise ValueError(error.detail) from error
 

@@ -99,7 +99,7 @@ def test_a_request_to_no_route_is_told_to_be_a_404(call: Call, gateway: Path) ->
     ("method", "url", "message"),
     [
         ("GET", "ftp://x/", "url: expected http://host/path or just /path; got 'ftp://x/'"),
-        ("G T", "/", "method: expected one such as GET; got 'G T'"),
+        ("G T", "/", "request line: expected METHOD TARGET HTTP/1.1; got b'G T / HTTP/1.1'"),
         ("GET", "/../x", "path: expected dot segments to stay below the root; got more '..' than segments"),
         ("GET", "http://a b/", "host: expected a name and maybe a port; got b'a b'"),
     ],

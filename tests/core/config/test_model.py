@@ -52,7 +52,7 @@ def test_what_is_left_out_has_defaults() -> None:
     assert [str(timeout) for timeout in timeouts] == ["5s", "1m", "1m"]
     assert service.pool.model_dump() == {
         "max_connections": 1024,
-        "max_idle": 256,
+        "max_idle": 1024,
         "idle_timeout": 60,
         "max_pending": 1024,
     }

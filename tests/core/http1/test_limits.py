@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 
 import pytest
@@ -335,3 +336,25 @@ async def test_every_kind_of_refusal_is_counted_once() -> None:
             assert (await server.ask(GET)).status == 200
             assert (await server.ask(sent)).status == status
         assert server.refused == {str(status): 1 for status in refusals}
+
+
+# A client that is gone already
+
+
+@pytest.mark.parametrize("sent", [b"nonsense\r\n\r\n", counted(11), POST + b"content-length: 9\r\n\r\nhalf"])
+async def test_a_last_answer_to_a_client_that_has_left_is_nobodys_error(sent: bytes) -> None:
+    """What is written to it comes back as a reset, so that not even the end can be written."""
+    near = socket.socket()
+
+    async def handle(request: Request) -> Response:
+        near.close()
+        return Response(204)
+
+    async with serving(handle, limits=SMALL) as server:
+        near.connect(("127.0.0.1", server.port))
+        near.sendall(sent)
+        if b"half" not in sent:
+            near.close()
+        await until(lambda: near.fileno() < 0)
+        await turns()
+        await until(lambda: not server.connections)

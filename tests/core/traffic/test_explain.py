@@ -129,7 +129,10 @@ async def test_the_path_is_normalised_as_by_the_first_listener(tmp_path: Path) -
     ("method", "url", "headers", "message"),
     [
         ("CONNECT", "/orders/1", [], "method: CONNECT is not served here"),
+        ("B(EW", "/orders/1", [], "method: expected a word in capitals"),
         ("GET", "*", [], "target: expected a path; got *, which is for OPTIONS"),
+        ("GET", "/orders/1 2", [], "request line: expected METHOD TARGET HTTP/1.1"),
+        ("GET", "/\u00fc", [], "target: expected printable ASCII"),
         ("GET", "/orders/1", [("host", "a"), ("host", "b")], "host: expected one field; got several"),
         (
             "POST",
