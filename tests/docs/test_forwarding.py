@@ -12,7 +12,7 @@ from meshwright.config.model import PathConfig
 from meshwright.http1.forwarding import Forwarding, Trusted
 from meshwright.http1.request_head import peer_of, request_of
 from meshwright.http1.rules import read_head
-from meshwright.http1.target import BadTargetError, PathRules, normalise_path
+from meshwright.http1.target import BadTargetError, PathRules, normaliser
 from meshwright_sdk import DownstreamError
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
@@ -35,9 +35,9 @@ def test_a_path_on_the_page_becomes_what_the_page_says(raw: str, options: str, s
     rules = PathRules(**PathConfig(**(yaml.safe_load(options) or {})).model_dump())
     if seen == "400":
         with pytest.raises(BadTargetError):
-            normalise_path(raw.encode(), rules)
+            normaliser(rules)(raw.encode())
     else:
-        assert normalise_path(raw.encode(), rules) == seen
+        assert normaliser(rules)(raw.encode()) == seen
 
 
 @pytest.mark.parametrize(("peer", "came", "client", "sent"), WAYS)

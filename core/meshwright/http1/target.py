@@ -47,7 +47,13 @@ DEFAULT_RULES = PathRules()
 
 
 class Normaliser:
-    """`normalise_path` by one set of rules. `known` remembers what it made of short paths, which come again."""
+    """Brings the path of an origin-form target into its one normal form, percent-encoded (RFC 3986, section 6.2.2).
+
+    Unreserved characters are decoded, other escapes get capital digits, bytes that need it are encoded, slashes are
+    treated by the rules, dot segments are resolved. Raises BadTargetError for what the rules refuse, a broken escape,
+    a NUL, a dot segment behind an encoded slash, a backslash or before a semicolon, and for a path that does not start
+    with a slash or would leave the root. `known` remembers what it made of short paths, which come again.
+    """
 
     __slots__ = ("known", "unknown")
 
@@ -63,17 +69,6 @@ class Normaliser:
 def normaliser(rules: PathRules) -> Normaliser:
     """Return the one normaliser of these rules; listeners with the same rules share what it remembers."""
     return Normaliser(rules)
-
-
-def normalise_path(raw: bytes, rules: PathRules = DEFAULT_RULES) -> str:
-    """Return the path of an origin-form target, percent-encoded, in its one normal form (RFC 3986, section 6.2.2).
-
-    Unreserved characters are decoded, other escapes get capital digits, bytes that need it are encoded, slashes are
-    treated by `rules`, dot segments are resolved. Raises BadTargetError for what `rules` refuse, a broken escape, a
-    NUL, a dot segment behind an encoded slash, a backslash or before a semicolon, and for a path that does not start
-    with a slash or would leave the root.
-    """
-    return normaliser(rules)(raw)
 
 
 def _normalise(rules: PathRules, raw: bytes) -> str:
