@@ -4,35 +4,33 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterable
-from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol, cast
 
 from meshwright.http1.framing import ChunkedReader, ContentReader, CountedReader, UnboundedReader
 from meshwright.http1.grammar import HEAD_END, GrammarError, read_fields, read_status_line, refuse_misplaced
+from meshwright.http1.request_sink import RequestSink, request_line
 from meshwright.http1.rules import (
     NO_FIELDS,
     REMEMBERED_BYTES,
     Head,
     MessageWriter,
-    chunk,
     has_no_body,
-    last_chunk,
+    keeps_alive,
     read_head,
     trailers_of,
 )
-from meshwright.http1.stream import BodyStream, Sink
+from meshwright.http1.stream import BodyStream
+from meshwright.http1.tunnel import TunnelInput, UpstreamTunnel
 from meshwright_sdk.body import Body
 from meshwright_sdk.errors import (
     DownstreamError,
     MeshwrightError,
-    PluginError,
     ProtocolError,
     ResetError,
     UpstreamTimeoutError,
 )
 from meshwright_sdk.headers import Headers
 from meshwright_sdk.response import Response
-from meshwright_sdk.tokens import TOKEN
 
 if TYPE_CHECKING:
     from meshwright_sdk.request import Interim, Request
@@ -45,16 +43,8 @@ MAX_INTERIM = 16
 _PASSED_ON = frozenset(range(102, 200))
 """Interim responses that the client gets too: a 100 answers what this hop asked for."""
 
-_METHODS = {
-    name: name.encode("ascii") + b" "
-    for name in ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "PROPFIND", "REPORT", "QUERY")
-}
-
-
 _WITH_BODY = frozenset(("POST", "PUT", "PATCH"))
 """Methods whose lack of content is told (RFC 9110, section 8.6)."""
-
-_REMEMBERED_LENGTH = 256
 
 
 class Owner(Protocol):
@@ -164,10 +154,7 @@ class UpstreamConnection(asyncio.Protocol):
                 self.abort()
 
     def _send(self, request: Request) -> None:
-        target = request.target
-        start = (_METHODS.get(request.method) or _method(request.method)) + (
-            _known_target(target) if len(target) <= _REMEMBERED_LENGTH else _target(target)
-        )
+        start = request_line(request)
         upgrade = self._upgrade = request.upgrade
         more = [b"connection: upgrade", b"upgrade: " + upgrade.encode("latin-1")] if upgrade else []
         body = request.body
@@ -186,7 +173,7 @@ class UpstreamConnection(asyncio.Protocol):
         source = body.take()
         self._sent = False
         self._transport.write(self._writer.write(start, request.headers.raw, more, b""))
-        sink = _RequestSink(self, body)
+        sink = RequestSink(self, body)
         if isinstance(source, BodyStream):
             self._request_body = source
             source.pipe(sink)
@@ -195,7 +182,7 @@ class UpstreamConnection(asyncio.Protocol):
         else:
             self._pump = self._loop.create_task(self._pump_body(source, body, sink), name="request body")
 
-    async def _pump_body(self, source: AsyncIterable[bytes], body: Body, sink: _RequestSink) -> None:
+    async def _pump_body(self, source: AsyncIterable[bytes], body: Body, sink: RequestSink) -> None:
         try:
             async for data in source:
                 if data:
@@ -217,7 +204,7 @@ class UpstreamConnection(asyncio.Protocol):
     def take_tunnel_input(self, source: BodyStream) -> None:
         """Send everything that comes from `source`, no faster than the endpoint takes it."""
         self._request_body = source
-        source.pipe(_TunnelInput(self))
+        source.pipe(TunnelInput(self))
         if self._writable is not None:
             source.pause()
 
@@ -274,7 +261,7 @@ class UpstreamConnection(asyncio.Protocol):
             return  # its caller was cancelled, and closes the connection
         if head.chunked and version != "1.1":
             raise ProtocolError("upstream: expected no transfer coding in HTTP/1.0 (RFC 9112, section 6.1)")
-        self._keep_alive = b"close" not in head.options and (version == "1.1" or b"keep-alive" in head.options)
+        self._keep_alive = keeps_alive(head, version)
         self.deadline = self._loop.time() + self._owner.idle_timeout_s
         if status == 101:
             self._begin_tunnel(head, rest)
@@ -509,99 +496,3 @@ def _refuse_begun(data: bytes) -> None:
     line, ended, _ = data.partition(b"\r\n")
     if ended:
         read_status_line(line)
-
-
-def _target(target: str) -> bytes:
-    """Return the target and the version as they are sent; a filter may have put anything there, but no second line."""
-    if not (target.isascii() and target.isprintable()) or " " in target or target[:1] not in ("/", "*"):
-        raise PluginError(f"request target: expected a path and a query, percent-encoded; got {target[:80]!r}")
-    return target.encode("ascii") + b" HTTP/1.1"
-
-
-_known_target = lru_cache(maxsize=4096)(_target)
-
-
-def _method(method: str) -> bytes:
-    if TOKEN.fullmatch(method) is None:
-        raise PluginError(f"request method: expected a token (RFC 9110, section 9.1); got {method[:40]!r}")
-    return method.encode("ascii") + b" "
-
-
-class _RequestSink:
-    """Writes a request's body to its connection, framed."""
-
-    __slots__ = ("_body", "_chunked", "_connection", "_left")
-
-    def __init__(self, connection: UpstreamConnection, body: Body) -> None:
-        self._connection = connection
-        self._body = body
-        self._chunked = body.length is None
-        self._left = body.length
-
-    def write(self, data: bytes) -> None:
-        if self._left is not None:
-            self._left -= len(data)
-            if self._left < 0:
-                self.fail(PluginError("request body: longer than its content-length"))
-                return
-        self._connection.write_content(chunk(data) if self._chunked else data)
-
-    def end(self) -> None:
-        if self._left:
-            self.fail(PluginError("request body: shorter than its content-length"))
-            return
-        if self._chunked:
-            self._connection.write_content(last_chunk(self._body.trailers.raw))
-        self._connection.request_sent()
-
-    def fail(self, error: BaseException) -> None:
-        self._connection.fail_request(error)
-
-
-class UpstreamTunnel:
-    """The connection as a byte stream both ways, after a 101.
-
-    It is read and written, or joined to the stream of a client, and then nothing is awaited for its bytes.
-    """
-
-    __slots__ = ("_connection", "incoming")
-
-    def __init__(self, connection: UpstreamConnection) -> None:
-        self._connection = connection
-        self.incoming = BodyStream(connection)
-
-    async def read(self) -> bytes:
-        """Return the next bytes, or b"" at the end; raises ResetError."""
-        return await anext(self.incoming, b"")
-
-    async def write(self, data: bytes) -> None:
-        """Send `data` and wait for room; raises ResetError."""
-        await self._connection.drain()
-        self._connection.write(data)
-
-    def join(self, source: BodyStream, sink: Sink) -> None:
-        """Pass on what comes from `source`, and what comes from the endpoint to `sink`, until one of them ends."""
-        self._connection.take_tunnel_input(source)
-        self.incoming.pipe(sink)
-
-    def close(self) -> None:
-        """Close the connection once what was written is sent."""
-        self._connection.close()
-
-
-class _TunnelInput:
-    """Writes what a client sends into a tunnel to its connection."""
-
-    __slots__ = ("_connection",)
-
-    def __init__(self, connection: UpstreamConnection) -> None:
-        self._connection = connection
-
-    def write(self, data: bytes) -> None:
-        self._connection.write(data)
-
-    def end(self) -> None:
-        self._connection.close()
-
-    def fail(self, error: BaseException) -> None:
-        self._connection.close()

@@ -23,10 +23,12 @@ _NEVER_IN_HEADS = bytes((*range(9), 0x0B, 0x0C, *range(0x0E, 0x20), 0x7F))
 _REMEMBERED_BYTES = 128
 """Longer lines are read each time: what is remembered of strangers must not add up."""
 
-_METHODS = {
+METHODS = {
     name.encode("ascii"): name
     for name in ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "PROPFIND", "REPORT", "QUERY")
 }
+"""The usual methods, as bytes and as text."""
+
 _VERSIONS = {b"HTTP/1.1": "1.1", b"HTTP/1.0": "1.0"}
 
 
@@ -52,7 +54,7 @@ def _read_request_line(line: bytes) -> tuple[str, bytes, str]:
         raise _bad_version(version)
     if _TARGET.fullmatch(target) is None:
         raise GrammarError(f"target: expected printable ASCII; got {target[:80]!r}")
-    return _METHODS.get(method) or _read_method(method), target, _VERSIONS[version]
+    return METHODS.get(method) or _read_method(method), target, _VERSIONS[version]
 
 
 _known_request_line = lru_cache(maxsize=4096)(_read_request_line)

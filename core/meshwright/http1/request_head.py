@@ -194,10 +194,3 @@ def _upgrade(version: str, head: Head) -> str:
     if version == "1.0" or b"upgrade" not in head.options or head.has_body or protocol == b"h2c" or b"," in protocol:
         return ""
     return protocol.decode("latin-1")
-
-
-def keeps_alive(head: Head, version: str) -> bool:
-    """Return whether the client wants its connection to stay open (RFC 9112, section 9.3)."""
-    if b"close" in head.options:
-        return False
-    return version == "1.1" or b"keep-alive" in head.options

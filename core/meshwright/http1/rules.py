@@ -244,6 +244,13 @@ class MessageWriter:
         return b"\r\n".join((start, self._lines, *more, b"", content))
 
 
+def keeps_alive(head: Head, version: str) -> bool:
+    """Return whether the other end wants its connection to stay open (RFC 9112, section 9.3)."""
+    if b"close" in head.options:
+        return False
+    return version == "1.1" or b"keep-alive" in head.options
+
+
 def has_no_body(method: str, status: int) -> bool:
     """Return whether a response never has content (RFC 9112, section 6.3)."""
     return method == "HEAD" or status == 204 or status == 304 or status < 200

@@ -9,7 +9,6 @@ import struct
 from collections.abc import AsyncIterable, Awaitable, Callable
 from typing import cast
 
-from meshwright.http1.client import UpstreamTunnel
 from meshwright.http1.counts import ListenerCounts
 from meshwright.http1.exchange import Exchange, TunnelFlow
 from meshwright.http1.framing import ChunkedReader, CountedReader
@@ -22,7 +21,8 @@ from meshwright.http1.grammar import (
     read_request_line,
     refuse_misplaced,
 )
-from meshwright.http1.request_head import Peer, keeps_alive, peer_of, request_of
+from meshwright.http1.pace import ContentPace
+from meshwright.http1.request_head import Peer, peer_of, request_of
 from meshwright.http1.response_sink import ResponseSink, TunnelSink, write_response
 from meshwright.http1.rules import (
     NO_FIELDS,
@@ -31,13 +31,14 @@ from meshwright.http1.rules import (
     Head,
     MessageWriter,
     has_no_body,
+    keeps_alive,
     read_head,
     write_message,
 )
 from meshwright.http1.server_state import ServerState
 from meshwright.http1.settings import DEFAULT_SETTINGS, ServerSettings
 from meshwright.http1.stream import BodyStream
-from meshwright.http1.tunnel import carry
+from meshwright.http1.tunnel import UpstreamTunnel, carry
 from meshwright_sdk.errors import BodyTooLargeError, ClientGoneError, DownstreamError, MeshwrightError, PluginError
 from meshwright_sdk.problems import problem
 from meshwright_sdk.request import Request
@@ -69,10 +70,7 @@ class HttpServerProtocol(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_body_moved_at",
-        "_body_seen",
         "_body_source",
-        "_body_spent_s",
         "_closing",
         "_counts",
         "_current",
@@ -85,9 +83,9 @@ class HttpServerProtocol(asyncio.Protocol):
         "_limits",
         "_lingering",
         "_loop",
+        "_pace",
         "_peer",
         "_read_paused",
-        "_reading_since",
         "_response",
         "_retiring",
         "_state",
@@ -135,8 +133,7 @@ class HttpServerProtocol(asyncio.Protocol):
         self.claimed_addresses: tuple[object, object] | None = None
         self._dropped_bytes = 0
         self._unsent = 0
-        self._reading_since = self._body_moved_at = self._body_spent_s = 0.0
-        self._body_seen = 0
+        self._pace: ContentPace | None = None
         self.deadline = 0.0
 
     # What the transport calls
@@ -248,9 +245,7 @@ class HttpServerProtocol(asyncio.Protocol):
         reader = ChunkedReader() if head.chunked else CountedReader(head.length or 0)
         rest = exchange.begin_content(reader, data, limit)
         if not exchange.complete:
-            self._reading_since = self._body_moved_at = self._loop.time()
-            self._body_spent_s = 0.0
-            self._body_seen = 0
+            self._pace = ContentPace(self._loop.time(), paused=self._read_paused)
         return rest
 
     def _read_content(self, exchange: Exchange, data: bytes) -> None:
@@ -280,7 +275,7 @@ class HttpServerProtocol(asyncio.Protocol):
         if not goes_on or not self._limits.half_close_s:
             return False
         if self._peer.scheme == "https":
-            return False  # the TLS of asyncio ends both ways at once
+            return False  # TLS ends both ways at once
         self._half_closed = True
         if exchange is not None:
             self.deadline = self._loop.time() + self._limits.half_close_s
@@ -536,14 +531,16 @@ class HttpServerProtocol(asyncio.Protocol):
         if not self._read_paused and not self._transport.is_closing():
             self._read_paused = True
             self._transport.pause_reading()
-            self._body_spent_s += self._loop.time() - self._reading_since
+            if self._pace is not None:
+                self._pace.pause(self._loop.time())
 
     def resume_input(self) -> None:
         """Read on; may be called when never stopped."""
         if self._read_paused and not self._transport.is_closing():
             self._read_paused = False
             self._transport.resume_reading()
-            self._reading_since = self._body_moved_at = self._loop.time()
+            if self._pace is not None:
+                self._pace.resume(self._loop.time())
 
     def write(self, data: bytes) -> None:
         """Send raw bytes; on a connection that is closing they are dropped, and `connection_lost` gives up the rest."""
@@ -595,7 +592,8 @@ class HttpServerProtocol(asyncio.Protocol):
         """
         exchange = self._current
         if exchange is not None and not exchange.complete and not self._closing:
-            self._sweep_content(exchange, now)
+            assert self._pace is not None
+            self._sweep_content(exchange, self._pace, now)
         if not 0.0 < self.deadline < now:
             return
         unsent = self._transport.get_write_buffer_size()
@@ -609,26 +607,13 @@ class HttpServerProtocol(asyncio.Protocol):
         else:
             self._transport.close()
 
-    def _sweep_content(self, exchange: Exchange, now: float) -> None:
-        """Give up a request whose content comes too slowly, or no more; the time that nobody reads does not count."""
-        if exchange.received != self._body_seen:
-            self._body_seen = exchange.received
-            self._body_moved_at = now
-        if self._read_paused:
-            return
+    def _sweep_content(self, exchange: Exchange, pace: ContentPace, now: float) -> None:
+        """Give up a request whose content comes too slowly, or no more."""
         if not exchange.awaited:
-            self._reading_since = self._body_moved_at = now  # its time begins when it is asked for
-            return
-        limits = self._limits
-        spent_s = self._body_spent_s + now - self._reading_since
-        if now - self._body_moved_at > limits.body_timeout_s:
-            late = f"got nothing for {limits.body_timeout_s:g} s"
-        elif spent_s > limits.body_grace_s + exchange.received / limits.body_rate_per_s:
-            late = f"got less than {limits.body_rate_per_s:g} bytes/s"
-        else:
-            return
-        error = DownstreamError(f"body: expected it in time; {late}", status=408, code="request_timeout")
-        self._refuse_content(exchange, error)
+            pace.restart(now)  # its time begins when it is asked for
+        elif late := pace.late(exchange.received, now, self._limits):
+            error = DownstreamError(f"body: expected it in time; {late}", status=408, code="request_timeout")
+            self._refuse_content(exchange, error)
 
     def retire(self) -> None:
         """Close after the last request that is here, or after the next one; its response says so."""

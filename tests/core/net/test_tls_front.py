@@ -106,7 +106,8 @@ async def test_what_is_sent_comes_back_and_both_learn_of_the_end(serving: Servin
         for place in range(0, len(sent), 100_000):
             writer.write(sent[place : place + 100_000])
             await writer.drain()
-        assert await asyncio.wait_for(reading, 10) == [sent]
+        (echoed,) = await asyncio.wait_for(reading, 10)
+        assert echoed == sent
         writer.close()
         with suppress(ConnectionError, ssl.SSLError):
             await writer.wait_closed()
