@@ -474,8 +474,9 @@ class HttpServerProtocol(asyncio.Protocol):
             self._after_half_close()
 
     def _after_half_close(self) -> None:
-        if self._current is None and not self._closing:
-            self._transport.close()
+        exchange = self._current
+        if (exchange is None or not exchange.complete) and not self._closing:
+            self._transport.close()  # what is begun will never be whole
         else:
             self.deadline = self._loop.time() + self._limits.half_close_s
 

@@ -7,6 +7,7 @@ from random import Random
 
 import pytest
 
+from meshwright.http1.settings import ServerLimits
 from meshwright.traffic.pool import PoolLimits
 from meshwright_sdk import CallNext, OverloadError, Request, Response
 from tests.core.http1.harness import Rig, gateway_to
@@ -16,6 +17,8 @@ CLIENTS = 24
 ROUNDS = 25
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+HINTS = b"HTTP/1.1 103 Early Hints\r\nlink: </a.css>\r\n\r\n"
+SUMS = b"0\r\nx-sum: 1\r\ncookie: a=b\r\n\r\n"
 
 
 class Chaos:
@@ -23,7 +26,7 @@ class Chaos:
 
     def __init__(self, seed: int) -> None:
         self.random = Random(seed)
-        self.served = 0
+        self.served = self.hints = 0
 
     async def upstream(self, wire: Wire) -> None:
         while True:
@@ -51,7 +54,18 @@ class Chaos:
         for _ in range(self.random.randrange(6)):
             await wire.send(b"400\r\n%b\r\n" % bytes(1024))
             await turns(self.random.randrange(8))
-        await wire.send(b"0\r\n\r\n")
+        await wire.send(self.random.choice([b"0\r\n\r\n", SUMS]))
+        return True
+
+    async def hinted(self, wire: Wire) -> bool:
+        await wire.send(HINTS * self.random.choice([1, 1, 3, 20]))
+        await turns(self.random.randrange(20))
+        return await self.random.choice(self.ANSWERS)(self, wire)
+
+    async def bad_trailers(self, wire: Wire) -> bool:
+        await wire.send(CHUNKED, b"3\r\nabc\r\n")
+        await turns(self.random.randrange(8))
+        await wire.send(b"0\r\ncontent-length: 3\r\n\r\n")
         return True
 
     async def huge(self, wire: Wire) -> bool:
@@ -92,6 +106,9 @@ class Chaos:
         whole,
         in_pieces,
         in_pieces,
+        hinted,
+        hinted,
+        bad_trailers,
         huge,
         until_the_end,
         cut_off,
@@ -134,13 +151,24 @@ class Chaos:
         for _ in range(self.random.randrange(5)):
             await wire.send(b"400\r\n%b\r\n" % bytes(1024))
             await turns(self.random.randrange(6))
-        await wire.send(self.random.choice([b"0\r\n\r\n", b"0\r\n\r\n", b"x\r\n", b""]))
+        await wire.send(self.random.choice([b"0\r\n\r\n", SUMS, SUMS, b"0\r\nhost: a\r\n\r\n", b"x\r\n", b""]))
         if self.random.random() < 0.8:
             await self.take(wire)
 
     async def leave(self, wire: Wire) -> None:
         await wire.send(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
         await turns(self.random.randrange(30))
+        raise ConnectionResetError
+
+    async def finish(self, wire: Wire) -> None:
+        """End this half of the connection, within a request now and then; then wait for answers, or leave."""
+        more = [b"", b"", b"GET", b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\na"]
+        await wire.send(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n" * self.random.randrange(1, 4), self.random.choice(more))
+        await turns(self.random.randrange(10))
+        with suppress(OSError):
+            wire.writer.write_eof()
+        while self.random.random() < 0.7:
+            await self.take(wire)
         raise ConnectionResetError
 
     async def switch(self, wire: Wire) -> None:
@@ -154,12 +182,12 @@ class Chaos:
         await wire.send(b"GET / HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n")
         await self.take(wire)
 
-    QUESTIONS = (get, get, get, pipeline, post, post_chunked, leave, babble, switch)
+    QUESTIONS = (get, get, get, pipeline, post, post_chunked, leave, babble, switch, finish)
 
     async def filter(self, request: Request, call_next: CallNext) -> Response:
         """Do with an answer what filters do, and what they should not."""
         chance = self.random.random()
-        if chance < 0.05:
+        if chance < 0.05 and request.body.replayable:
             await call_next(request)
         response = await call_next(request)
         if response.tunnel is not None or chance > 0.5:
@@ -178,7 +206,8 @@ class Chaos:
         """Take one answer, unless it does not come: then leave."""
         try:
             async with asyncio.timeout(0.2):
-                await wire.message()
+                while (await wire.message()).status == 103:
+                    self.hints += 1
         except TimeoutError:
             raise ConnectionResetError from None
         self.served += 1
@@ -193,16 +222,25 @@ async def copied(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 async def test_whatever_both_sides_do_everything_is_given_back(seed: int) -> None:
     chaos = Chaos(seed)
     limits = PoolLimits(max_connections=8, max_pending=4, max_idle=3)
-    async with gateway_to(chaos.upstream, chaos.filter, limits=limits) as rig:
+    hasty = ServerLimits(half_close_s=0.02)
+
+    def none_is_open() -> bool:
+        for connection in rig.server.connections:
+            connection.sweep(asyncio.get_running_loop().time())
+        return not rig.server.connections
+
+    async with gateway_to(chaos.upstream, chaos.filter, limits=limits, client_limits=hasty) as rig:
         clients = asyncio.gather(*(chaos.client(rig) for _ in range(CLIENTS)))
         while not clients.done():
             await turns(50)
+            none_is_open()
             assert rig.endpoint.pool.open <= 8
             assert rig.pool["waiting"] <= 4
         await clients
-        await until(lambda: not rig.server.connections)
+        await until(none_is_open)
         await rig.settled()
         assert chaos.served > 200
+        assert chaos.hints > 20
         assert {101, 200, 400, 429, 502, 503} <= set(rig.statuses)
         await until(lambda: not rig.server.state.tasks)
         leftover = [task for task in asyncio.all_tasks() if task.get_name() in ("request body", "tunnel inwards")]

@@ -70,6 +70,25 @@ async def test_what_cannot_be_read_is_refused_all_the_same() -> None:
         assert await wire.ended()
 
 
+async def test_a_request_that_waits_and_is_not_whole_fails_as_soon_as_it_is_its_turn() -> None:
+    whole: list[str] = []
+
+    async def handle(request: Request) -> Response:
+        if request.method == "GET":
+            await half_closed(server)
+        response = await echo(request)
+        whole.append(request.method)
+        return response
+
+    async with serving(handle, limits=PATIENT) as server:
+        wire = await server.client()
+        await finish(wire, GET, POST, b"content-length: 9\r\n\r\nhalf")
+        assert (await wire.message()).status == 200
+        assert await wire.ended()
+        await until(lambda: not server.connections)
+    assert whole == ["GET"]
+
+
 class Waiting:
     """A handler whose answers wait for `go`; it counts how many it began and how many were cancelled."""
 

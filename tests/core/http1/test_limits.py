@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from meshwright.http1.settings import ServerLimits
-from meshwright_sdk import Request, Response
+from meshwright_sdk import DownstreamError, Request, Response
+from meshwright_sdk.problems import problem
 from tests.core.http1.harness import Server, gateway_to, serving
 from tests.core.http1.wire import Wire, push, turns, until
 
@@ -21,7 +22,10 @@ def now() -> float:
 
 
 async def echo(request: Request) -> Response:
-    return Response(200, None, await request.body.read(2**24))
+    try:
+        return Response(200, None, await request.body.read(2**24))
+    except DownstreamError as error:
+        return problem(error, request)
 
 
 def head_of(size: int) -> bytes:

@@ -170,7 +170,7 @@ async def test_a_stream_of_known_length_is_not_chunked() -> None:
 
 @every_way_in
 @pytest.mark.parametrize("length", [5, 7])
-async def test_a_stream_that_breaks_its_promise_is_cut_off(length: int) -> None:
+async def test_a_stream_that_breaks_its_promise_is_cut_off(length: int, caplog: pytest.LogCaptureFixture) -> None:
     async def handle(request: Request) -> Response:
         response = Response(200, None, Body.stream(pieces(b"one", b"two"), length=length))
         response.on_close(ends.append)
@@ -186,6 +186,7 @@ async def test_a_stream_that_breaks_its_promise_is_cut_off(length: int) -> None:
         await until(lambda: bool(ends))
     assert len(ends) == 1
     assert "content-length" in str(ends[0])
+    caplog.clear()
 
 
 @every_way_in

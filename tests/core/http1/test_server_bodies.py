@@ -396,7 +396,7 @@ async def test_no_request_is_handled_after_the_last_response() -> None:
 
 
 @every_way_in
-async def test_an_endless_body_that_breaks_its_promise_is_stopped() -> None:
+async def test_an_endless_body_that_breaks_its_promise_is_stopped(caplog: pytest.LogCaptureFixture) -> None:
     async def endless() -> AsyncIterator[bytes]:
         try:
             while True:
@@ -413,6 +413,7 @@ async def test_an_endless_body_that_breaks_its_promise_is_stopped() -> None:
         await wire.send(GET)
         await wire.head()
         await until(lambda: bool(closed))
+    caplog.clear()
 
 
 # The end of each response, once
