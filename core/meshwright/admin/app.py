@@ -12,14 +12,13 @@ from starlette.types import ASGIApp
 from meshwright.admin import actions, health, views
 from meshwright.admin.auth import Guard
 from meshwright.admin.problems import failed, refused
+from meshwright.admin.server import HOOK
 from meshwright.plugin_host.frames import describe_failure
 from meshwright.plugin_host.loading import FAILURES
 from meshwright.plugin_host.registry import Registry
 from meshwright.processes.control import Control
 from meshwright.traffic.checked import CheckedConfig
 from meshwright_sdk import ConfigError
-
-HOOK = "meshwright_admin_routes"
 
 
 def admin_app(control: Control, config: CheckedConfig) -> ASGIApp:

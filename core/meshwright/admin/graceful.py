@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import cast
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from meshwright.admin.connection import AdminConnection
 
@@ -16,6 +17,9 @@ logger = logging.getLogger("meshwright.listeners")
 
 _ABORT_S = 5.0
 """How much longer than its grace a drain may take, for connections that were cut off to be gone."""
+
+
+MOST_CONNECTIONS = 256
 
 
 class GracefulServer(uvicorn.Server):
@@ -47,3 +51,21 @@ class GracefulServer(uvicorn.Server):
             task.cancel()
         for connection in list(self.server_state.connections):
             cast("AdminConnection", connection).abort()
+
+
+def admin_server(app: ASGIApp) -> GracefulServer:
+    """Return the server of the admin API for one address."""
+    return GracefulServer(
+        uvicorn.Config(
+            app,
+            http=AdminConnection,
+            ws="none",
+            lifespan="off",
+            interface="asgi3",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            limit_concurrency=MOST_CONNECTIONS,
+        )
+    )

@@ -37,12 +37,14 @@ def registry_of(file: Path | None) -> Registry:
 @asynccontextmanager
 async def built(file: Path) -> AsyncIterator[Snapshot]:
     """Build the snapshot of a file and give it up afterwards; no listener is bound, no request is sent."""
+    from meshwright.processes.collector import collector
     from meshwright.traffic.gateway import Gateway
     from meshwright_sdk import ConfigDocument
 
     gateway = Gateway()
     try:
-        snapshot = await gateway.prepare(ConfigDocument.from_file(file), 0)
+        with collector.away():
+            snapshot = await gateway.prepare(ConfigDocument.from_file(file), 0)
         try:
             yield snapshot
         finally:

@@ -57,8 +57,11 @@ def run(ctx: click.Context, file: Path, *, workers: int, grace: float, log_level
     FILE is read again when it, or a plugin file it names, changes. A new version that is wrong is told of in the
     log and at the admin API, and the one before goes on.
     """
-    from meshwright.processes.logs import configure_logging
-    from meshwright.processes.supervisor import run as run_gateway
+    from meshwright.processes.collector import collector
+
+    with collector.away():  # 6 % of a start were spent on looking for garbage in what is imported for good
+        from meshwright.processes.logs import configure_logging
+        from meshwright.processes.supervisor import run as run_gateway
 
     configure_logging(log_level.upper())
     ctx.exit(run_gateway(file, workers=workers, grace_s=grace))

@@ -10,7 +10,7 @@ from typing import Any
 from meshwright.config.plugin_use import KINDS, Kind, UnknownPluginError
 from meshwright.config.problems import config_error
 from meshwright.plugin_host.info import PluginInfo
-from meshwright.plugin_host.loading import FAILURES, Source, importing, load_sources
+from meshwright.plugin_host.loading import FAILURES, Source, importing, load_built_in, load_sources
 from meshwright.plugin_host.registration import Registration
 from meshwright_sdk import Context, Options
 
@@ -49,6 +49,13 @@ class Registry:
                 raise config_error([*problems, *registration.problems])
         return cls(registration, sources)
 
+    @classmethod
+    def built_in(cls) -> Registry:
+        """Register what comes with Meshwright, for what goes before every configuration; looks for nothing else."""
+        registration, source = Registration(), load_built_in()
+        registration.take(source)
+        return cls(registration, [source])
+
     def find(self, kind: str, name: str) -> PluginInfo:
         """Return the plugin of that kind and name; raises UnknownPluginError with the names there are."""
         if info := self._plugins.get((kind, name)):
@@ -70,6 +77,10 @@ class Registry:
     def build(self, kind: str, name: str, options: Options | None, context: Context) -> Any:
         """Return one use of a plugin; raises ConfigError at the context's place when its constructor refuses."""
         return self.find(kind, name).build(options, context)
+
+    def offers(self, hook: str) -> bool:
+        """Return whether any plugin package implements a hook."""
+        return bool(getattr(self.hook, hook).get_hookimpls())
 
     def each(self, hook: str) -> Iterator[tuple[str, Any]]:
         """Call a hook that takes nothing; yield each plugin package's name with its answer."""

@@ -11,7 +11,6 @@ from meshwright.processes.deadline import STOP_S
 from meshwright.processes.ports import Ports
 from meshwright.processes.probe import watch
 from meshwright.processes.remote import EXIT_S, RemoteWorker
-from meshwright.processes.worker import LocalWorker
 from meshwright_sdk import Clock, ConfigError, SystemClock, Tasks
 
 logger = logging.getLogger("meshwright.supervisor")
@@ -40,6 +39,8 @@ class LocalCrew:
     """The one worker in this process."""
 
     def __init__(self, control: Control, ports: Ports) -> None:
+        from meshwright.processes.worker import LocalWorker  # a supervisor of other processes carries no traffic
+
         self._control = control
         self._worker = LocalWorker("0", ports.numbers)
 

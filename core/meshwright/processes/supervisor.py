@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from uvicorn.loops.auto import auto_loop_factory
+import uvloop
 
 from meshwright.admin.server import Admin
 from meshwright.plugin_host.registry import Registry
@@ -36,7 +36,7 @@ def run(file: Path, *, workers: int, grace_s: float) -> int:
     file that cannot be read, when it cannot start.
     """
     raise_limit()
-    with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_serve(file, workers, grace_s))
 
 
@@ -49,7 +49,7 @@ async def _serve(file: Path, workers: int, grace_s: float) -> int:
 
 def file_source(file: Path) -> AnyConfigSource:
     """Return the configuration source that reads `file` and watches it."""
-    registry = Registry.load()
+    registry = Registry.built_in()
     model = registry.options_of("config_source", "file")
     assert model is not None
     options = model.model_validate({"path": str(file)})
@@ -96,6 +96,7 @@ class Supervisor:
         await self._source.start()
         await self._control.start()
         await self._crew.start()
+        self._admin.open()
         self._tasks.spawn(self._control.follow(), name="configuration watch")
         self._tasks.spawn(self._reload_when_asked(), name="reload on SIGHUP")
         sys.stdout.write(f"{await self._ready_line()}\n")

@@ -15,7 +15,6 @@ from meshwright.processes.exposition import FamilyDump, dump
 from meshwright.processes.listeners import Listeners, PreparedListener
 from meshwright.processes.reading import Reading
 from meshwright.processes.vitals import Vitals
-from meshwright.traffic.explain import explain
 from meshwright.traffic.gateway import Gateway
 from meshwright.traffic.snapshot import Snapshot
 from meshwright_sdk import ConfigError, Metrics, Tasks
@@ -87,6 +86,8 @@ class LocalWorker:
 
     async def explain(self, method: str, url: str, headers: Sequence[Sequence[str]]) -> dict[str, Any]:
         """Return what would become of a request; raises ValueError for what is no request."""
+        from meshwright.traffic.explain import explain
+
         assert self._gateway.snapshot is not None
         return explain(self._gateway.snapshot, method, url, [(name, value) for name, value in headers]).to_dict()
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from uvicorn.loops.auto import auto_loop_factory
+import uvloop
 
 from meshwright.processes.control_channel import answer_calls
 from meshwright.processes.deadline import EXIT_S, STOP_S, Deadline
@@ -92,7 +92,7 @@ def main(descriptor: int, name: str, log_level: str) -> None:
     for number in (signal.SIGINT, signal.SIGHUP):  # they are the supervisor's
         signal.signal(number, signal.SIG_IGN)
     end = socket.socket(fileno=descriptor)
-    with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_work(name, end))
 
 

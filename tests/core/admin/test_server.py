@@ -1,0 +1,75 @@
+"""The admin API at its address: a client is answered whenever it comes, and the address may change."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from meshwright.admin.server import Admin
+from meshwright.processes.control import Control
+from meshwright.processes.fleet import Fleet
+from meshwright.processes.reading import check
+from meshwright_sdk import ConfigError
+from tests.core.processes.fake_worker import FakeSource
+
+YAML = 'admin: {bind: "127.0.0.1:0"}\nlisteners: [{name: web, bind: "127.0.0.1:0"}]\n'
+REQUEST = b"GET /livez HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
+
+
+class Started:
+    """A control side and its admin API, as the supervisor joins them."""
+
+    def __init__(self, text: str = YAML) -> None:
+        self.source = FakeSource(text)
+        self.control = Control(self.source, check, Fleet())
+        self.admin = Admin(self.control)
+        self.control.parts = [self.admin]
+
+    async def ask(self, address: str | None = None) -> bytes:
+        host, _, port = (address or self.admin.address).rpartition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        try:
+            writer.write(REQUEST)
+            return await asyncio.wait_for(reader.read(), 5)
+        finally:
+            writer.close()
+
+
+@pytest.fixture
+async def started() -> AsyncIterator[Started]:
+    gateway = Started()
+    await gateway.control.start()
+    yield gateway
+    await gateway.admin.close()
+
+
+async def test_a_client_is_answered_before_traffic_is_served(started: Started) -> None:
+    assert b"200 OK" in await started.ask()
+
+
+async def test_it_ends_before_anybody_asked(started: Started) -> None:
+    address = started.admin.address
+
+    await started.admin.close()
+
+    with pytest.raises(OSError, match="111"):
+        await started.ask(address)
+
+
+async def test_it_moves_to_another_address_whether_it_was_asked_or_not(started: Started) -> None:
+    before = started.admin.address
+    started.source.text = YAML.replace('admin: {bind: "127.0.0.1:0"}', 'admin: {bind: "localhost:0"}')
+
+    outcome = await started.control.reload("test")
+
+    assert (outcome.result, started.admin.address != before) == ("applied", True)
+    assert b"200 OK" in await started.ask()
+
+
+async def test_an_address_that_is_taken_is_a_problem_of_the_configuration(started: Started) -> None:
+    other = Started(YAML.replace("127.0.0.1:0", started.admin.address, 1))
+
+    with pytest.raises(ConfigError, match=r"admin\.bind: expected a free address"):
+        await other.control.start()
