@@ -20,6 +20,9 @@ POLL_S = 0.01
 
 ROOT = Path(__file__).parent.parent
 
+# A gateway that is installed has its bytecode; one of a checkout may be told to make it anew at each start.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
 Process = subprocess.Popen[bytes]
 Probe = Callable[[], bool]
 
@@ -91,6 +94,7 @@ def running(name: str, command: Sequence[str], *, cores: str, folder: Path) -> I
         process = subprocess.Popen(
             pinned(cores, command),
             cwd=folder,
+            env=ENVIRONMENT,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
