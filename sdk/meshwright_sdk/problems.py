@@ -14,7 +14,13 @@ _FIELDS: RawHeaders = [(b"content-type", b"application/problem+json"), (b"cache-
 _NOT_FROM_ERRORS = frozenset({*dict(_FIELDS), b"content-length", b"content-encoding", b"transfer-encoding"})
 _OWN_FAULTS = frozenset({"plugin", "configuration"})
 # Where RFC 9110 renamed a status later than Python 3.11, and one that only proxies use.
-_PHRASES = {413: "Content Too Large", 416: "Range Not Satisfiable", 422: "Unprocessable Content", 499: "Client Gone"}
+_PHRASES = {
+    413: "Content Too Large",
+    414: "URI Too Long",
+    416: "Range Not Satisfiable",
+    422: "Unprocessable Content",
+    499: "Client Gone",
+}
 _KEY = "__meshwright_headers__"
 
 
@@ -25,7 +31,7 @@ def problem(error: BaseException, request: Request | None = None) -> Response:
     wrong is told to the log alone: `detail` is left out then, as it is for an unknown exception.
     """
     status = error.status if isinstance(error, MeshwrightError) else 500
-    content: dict[str, Any] = {"type": "about:blank", "title": _title(status), "status": status}
+    content: dict[str, Any] = {"type": "about:blank", "title": phrase_of(status), "status": status}
     if isinstance(error, MeshwrightError):
         content["code"] = error.code
         if error.detail and error.fault not in _OWN_FAULTS:
@@ -51,8 +57,8 @@ def headers_of(error: BaseException) -> Headers:
     return headers
 
 
-def _title(status: int) -> str:
-    """Return the status code's own phrase, as `about:blank` asks for (RFC 9457, section 4.2.1)."""
+def phrase_of(status: int) -> str:
+    """Return a status code's own phrase (RFC 9110, section 15), or "Error" for one that has none."""
     try:
         return _PHRASES.get(status) or HTTPStatus(status).phrase
     except ValueError:

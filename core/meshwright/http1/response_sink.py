@@ -38,7 +38,7 @@ def write_response(
     lines: list[bytes] = []
     if response.endpoint is None:
         if headers.get_bytes(b"date") is None:
-            lines.append(_date_line(int(time())))
+            lines.append(date_line(int(time())))
     elif via:
         lines.append(b"via: 1.1 " + via)
     length = response.body.length
@@ -58,7 +58,7 @@ def write_response(
 
 
 @lru_cache(maxsize=1)
-def _date_line(second: int) -> bytes:
+def date_line(second: int) -> bytes:
     """Return the Date field of that second; made once for all the answers in it."""
     return b"date: " + formatdate(second, usegmt=True).encode("ascii")
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import lru_cache
-from http import HTTPStatus
 from ipaddress import IPv6Address
 from itertools import product
 
 from meshwright_sdk.errors import DownstreamError, MeshwrightError
 from meshwright_sdk.headers import RawHeaders
 from meshwright_sdk.hop_by_hop import ENDING_HERE, HOP_BY_HOP
+from meshwright_sdk.problems import phrase_of
 
 FRAMING = frozenset((b"connection", b"content-length", b"transfer-encoding"))
 """Fields that whoever writes a message sets anew from its body, whatever a filter put there."""
@@ -199,15 +199,7 @@ def _bad_host(value: bytes) -> DownstreamError:
     return DownstreamError(f"host: expected a name and maybe a port; got {value[:80]!r}")
 
 
-def _status_line(status: int) -> bytes:
-    try:
-        phrase = HTTPStatus(status).phrase
-    except ValueError:
-        phrase = ""
-    return f"HTTP/1.1 {status} {phrase}".encode("ascii")
-
-
-STATUS_LINES = {status: _status_line(status) for status in range(100, 1000)}
+STATUS_LINES = {status: f"HTTP/1.1 {status} {phrase_of(status)}".encode("ascii") for status in range(100, 1000)}
 """The status line of every status code, whatever the upstream's reason phrase was."""
 
 

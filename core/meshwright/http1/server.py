@@ -7,6 +7,7 @@ import logging
 import socket
 import struct
 from collections.abc import AsyncIterable, Awaitable, Callable
+from time import time
 from typing import cast
 
 from meshwright.http1.counts import ListenerCounts
@@ -23,7 +24,7 @@ from meshwright.http1.grammar import (
 )
 from meshwright.http1.pace import ContentPace
 from meshwright.http1.request_head import Peer, peer_of, request_of
-from meshwright.http1.response_sink import ResponseSink, TunnelSink, write_response
+from meshwright.http1.response_sink import ResponseSink, TunnelSink, date_line, write_response
 from meshwright.http1.rules import (
     NO_FIELDS,
     REMEMBERED_BYTES,
@@ -521,7 +522,7 @@ class HttpServerProtocol(asyncio.Protocol):
         response = problem(refusal)
         self._counts.refused(response.status)
         body = response.body.data or b""
-        more = (b"content-length: %d" % len(body), b"connection: close")
+        more = (date_line(int(time())), b"content-length: %d" % len(body), b"connection: close")
         self.write(write_message(STATUS_LINES[response.status], response.headers.raw, more, body))
         self._begin_to_linger()
 

@@ -45,10 +45,10 @@ class ServerSettings:
         limits = config.limits
         return cls(
             limits=ServerLimits(
-                header_bytes=limits.header_size,
+                header_bytes=int(limits.header_size),
                 headers=limits.headers,
-                target_bytes=limits.target_length,
-                body_bytes=limits.body_size,
+                target_bytes=int(limits.target_length),
+                body_bytes=int(limits.body_size),
                 header_timeout_s=limits.header_timeout,
                 idle_timeout_s=limits.idle_timeout,
                 body_timeout_s=limits.body_timeout,

@@ -229,7 +229,7 @@ def test_the_framing_is_never_written_from_the_fields() -> None:
 
 def test_every_status_has_a_line() -> None:
     assert STATUS_LINES[404] == b"HTTP/1.1 404 Not Found"
-    assert STATUS_LINES[599] == b"HTTP/1.1 599 "
+    assert STATUS_LINES[599] == b"HTTP/1.1 599 Error"
 
 
 @pytest.mark.parametrize(
