@@ -17,6 +17,10 @@ from meshwright.config.document import leaves
 from meshwright.config.problems import KeyPath
 from meshwright_sdk import Secret
 
+_LIKE_TRUTH = frozenset((0, 1, "0", "1", "on", "off", "yes", "no", "y", "n", "t", "f"))
+"""What Pydantic reads as true or false; true and false themselves are equal to 1 and 0."""
+_LONGEST_FIXED = 16
+"""Entries of a list from here on are of the same type: it is no tuple whose entries have a type each."""
 _MAPPINGS = (dict, collections.abc.Mapping, collections.abc.MutableMapping)
 
 
@@ -59,13 +63,44 @@ def keys_of(allowed: Iterable[Allowed]) -> list[str]:
 
 
 def misread(model: type[BaseModel], data: Any) -> Iterator[ErrorDetails]:
-    """Yield an error for each true or false where only a number is allowed: Pydantic would read 1 or 0."""
+    """Yield an error for what Pydantic would read as another thing: true as the number 1, `on` and 1 as true.
+
+    The texts `true` and `false` are left alone: a reference in quotes gives one.
+    """
+    known: dict[KeyPath, set[Any]] = {}
     for path, value in leaves(data):
-        if isinstance(value, bool):
-            types = {one.type for one in allowed_at(model, path)}
-            if types and types <= {int, float, type(None)}:
-                kind = "int_type" if int in types else "float_type"
-                yield {"type": kind, "loc": path, "msg": "a number is needed", "input": value}
+        if value not in _LIKE_TRUTH and not (isinstance(value, str) and value.lower() in _LIKE_TRUTH):
+            continue
+        place = tuple(min(part, _LONGEST_FIXED) if isinstance(part, int) else part for part in path)
+        types = known[place] if place in known else known.setdefault(place, _types_at(model, place))
+        kind = _number_type(types) if isinstance(value, bool) else "bool_type" if _is_truth(types) else None
+        if kind is not None:
+            yield {"type": kind, "loc": path, "msg": "another type is needed", "input": value}
+
+
+def _types_at(model: type[BaseModel], path: KeyPath) -> set[Any]:
+    """Return the types allowed at `path`, none where a part of it fits nowhere."""
+    allowed = [Allowed(model)]
+    for part in path:
+        allowed = list(_below(allowed, part))
+    return {one.type for one in allowed}
+
+
+def _number_type(types: set[Any]) -> str | None:
+    """Return which error a truth value is where only numbers are allowed."""
+    if not types or not types <= {int, float, type(None)}:
+        return None
+    return "int_type" if int in types else "float_type"
+
+
+def _is_truth(types: set[Any]) -> bool:
+    """Return whether a truth value is allowed, and no text or number beside it."""
+    return bool in types and all(one in (bool, type(None)) or _holds_others(one) for one in types)
+
+
+def _holds_others(annotation: Any) -> bool:
+    origin = get_origin(annotation)
+    return bool(Allowed(annotation).models) or origin in _MAPPINGS or _is_list(origin)
 
 
 def is_secret(model: type[BaseModel], path: KeyPath) -> bool:

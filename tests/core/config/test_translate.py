@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
 from pydantic import BaseModel, Field
 
 from meshwright_sdk import ConfigError, Options, Secret
-from tests.core.config.samples import load, options_from, problems
+from tests.core.config.samples import Many, load, loaded, options_from, problems
 
 
 @pytest.mark.parametrize(
@@ -52,6 +52,56 @@ def test_a_truth_value_is_no_number(place: str) -> None:
     found = problems(f"services: {{a: {{app: 'a:b', {place}}}}}")
 
     assert any("expected a whole number from 0 to " in problem for problem in found)
+
+
+@pytest.mark.parametrize("value", ["on", "No", "yes", "f", "'1'", "0", "1", "1.0"])
+def test_only_true_and_false_are_truth_values(value: str) -> None:
+    got = value if value[0] in "01" else '"1"' if value == "'1'" else f'"{value}"'
+    listener = f"listeners: [{{name: a, bind: '127.0.0.1:1', proxy_protocol: {value}}}]"
+    tls = f"services: {{a: {{endpoints: ['https://a'], tls: {{verify: {value}}}}}}}"
+
+    assert problems(listener) == [f"1: listeners[0].proxy_protocol: expected true or false; got {got}"]
+    assert problems(tls) == [f"1: services.a.tls.verify: expected true or false; got {got}"]
+    assert problems(f"filters: [many: {{on: {value}}}]") == [
+        f"1: filters[0].many.on: expected true or false; got {got}"
+    ]
+
+
+@pytest.mark.parametrize("reference", ["${FLAG}", "'${FLAG}'"])
+@pytest.mark.parametrize("value", ["true", "false"])
+def test_a_reference_may_give_a_truth_value(reference: str, value: str) -> None:
+    config = loaded(f"filters:\n- many:\n    on: {reference}", FLAG=value).config
+    options = config.filters[0].options
+
+    assert isinstance(options, Many)
+    assert options.on is (value == "true")
+
+
+def test_a_reference_that_gives_another_word_gives_no_truth_value() -> None:
+    found = problems("filters: [many: {on: '${FLAG}'}]", FLAG="on")
+
+    assert found == ['1: filters[0].many.on: expected true or false; got "${FLAG}"']
+
+
+class Several(Options):
+    either: bool | Literal["on"] | int = False
+    some: dict[str, bool] | bool = False
+
+
+def test_a_text_stays_one_where_a_text_may_stand_beside_a_truth_value() -> None:
+    known: Any = {"filter": {"several": Several}, "router": {"table": None}, "store": {"memory": None}}
+
+    def told(options: str) -> list[str]:
+        try:
+            load(f"filters: [several: {{{options}}}]", "g", environ={}, options_of=options_from(known))
+        except ConfigError as error:
+            return [str(problem) for problem in error.problems]
+        return []
+
+    assert told("either: on") == []
+    assert told("either: 1") == []
+    assert told("some: {a: on}") == ['g:1: filters[0].several.some.a: expected true or false; got "on"']
+    assert told("some: on") != []
 
 
 def test_the_problem_of_the_design_reads_as_designed() -> None:
