@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from meshwright.admin.serving import Serving
 from meshwright.config import Bind, Problem, config_error
-from meshwright.net.sockets import bind_socket
+from meshwright.net.sockets import SocketFile, bind_socket
 from meshwright.processes.control import Control
 from meshwright.traffic.checked import CheckedConfig
 from meshwright_sdk import Tasks
@@ -86,7 +86,10 @@ class Admin:
         """Give back what was bound."""
         prepared = self._prepared.pop(version, None)
         if prepared is not None and prepared.socket is not None:
+            file = SocketFile.of(prepared.socket)
             prepared.socket.close()
+            if file is not None:
+                file.remove()
 
     async def close(self) -> None:
         """Let running requests end, for a moment at most."""

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from meshwright.net.sockets import address_of
+from meshwright.net.sockets import SocketFile, address_of
 from meshwright.traffic.beside import in_thread
 from meshwright_sdk import Tasks
 
@@ -28,6 +28,7 @@ class Serving:
 
     def __init__(self, app: ASGIApp, bound: socket.socket, tasks: Tasks) -> None:
         self.address = address_of(bound)
+        self._file = SocketFile.of(bound)
         self._app = app
         self._socket = bound
         self._wanted = asyncio.Event()
@@ -41,7 +42,9 @@ class Serving:
         self._wanted.set()
 
     async def end(self) -> None:
-        """Let running requests end, for a moment at most."""
+        """Let running requests end, for a moment at most; the file of a Unix socket goes at once."""
+        if self._file is not None:
+            self._file.remove()
         if self._server is not None:
             await self._server.drain(self._task, GRACE_S)
             return

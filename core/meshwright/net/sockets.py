@@ -6,6 +6,7 @@ import errno
 import os
 import socket
 import stat
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -81,6 +82,30 @@ def inode_of(path: str) -> tuple[int, int] | None:
     except OSError:
         return None
     return status.st_dev, status.st_ino
+
+
+@dataclass(frozen=True, slots=True)
+class SocketFile:
+    """The file that a bound Unix socket made, told from another one that takes its name later."""
+
+    path: str
+    inode: tuple[int, int] | None
+
+    @classmethod
+    def of(cls, bound: socket.socket) -> SocketFile | None:
+        """Return the file of a socket that was just bound, or None for one with a port."""
+        name = bound.getsockname()
+        return cls(name, inode_of(name)) if isinstance(name, str) else None
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the file has its name still."""
+        return self.inode is not None and inode_of(self.path) == self.inode
+
+    def remove(self) -> None:
+        """Remove the file, unless another server took the name."""
+        if self.is_there:
+            os.unlink(self.path)
 
 
 def address_of(bound: socket.socket) -> str:

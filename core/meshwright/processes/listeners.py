@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from meshwright.config.problems import KeyPath, Problem, config_error
 from meshwright.http1.server import Handle
 from meshwright.net.server_tls import ServerTls
-from meshwright.net.sockets import bind_socket, inode_of
+from meshwright.net.sockets import SocketFile, bind_socket
 from meshwright.processes.certificates import Certificates
 from meshwright.processes.listener import ABORT_S, IDLE_GRACE_S, Bound, Listener
 from meshwright_sdk.errors import ConfigError
@@ -58,7 +58,7 @@ class Listeners:
         self._certificates = Certificates(metrics, worker)
         self._running: list[Listener] = []
         self._draining: dict[Listener, asyncio.Task[None]] = {}
-        self._files: dict[str, tuple[int, int] | None] = {}
+        self._files: dict[str, SocketFile] = {}
         self._tasks = Tasks()
 
     def prepare(self, configs: Sequence[ListenerConfig], base_dir: Path) -> list[PreparedListener]:
@@ -105,8 +105,9 @@ class Listeners:
             expected = "an address that is free and belongs to this machine"
             got = f"{config.bind}: {error.strerror or error}"
             raise config_error([Problem("", None, (*path, "bind"), expected, got)]) from error
-        if bind.path:
-            self._files[bind.path] = inode_of(bind.path)
+        file = SocketFile.of(bound)
+        if file is not None:
+            self._files[file.path] = file
         return bound
 
     def commit(self, prepared: Sequence[PreparedListener], *, grace_s: float = 30.0) -> None:
@@ -131,7 +132,7 @@ class Listeners:
     def _set_mode(self, config: ListenerConfig) -> None:
         """Give the file of a Unix socket its permissions, which a reload may have changed."""
         path = config.bind.path
-        if path and config.mode is not None and inode_of(path) == self._files.get(path):
+        if config.mode is not None and path in self._files and self._files[path].is_there:
             os.chmod(path, int(config.mode, 8))
 
     def _take_out(self, kept: set[Listener]) -> list[Listener]:
@@ -157,9 +158,7 @@ class Listeners:
         """Remove the files of Unix sockets that nobody listens on any more, unless another server took the name."""
         used = {listener.config.bind.path for listener in self._running}
         for path in [path for path in self._files if path not in used]:
-            inode = self._files.pop(path)
-            if inode is not None and inode_of(path) == inode:
-                os.unlink(path)
+            self._files.pop(path).remove()
 
     async def close(self, grace_s: float) -> None:
         """Stop taking connections; running requests have `grace_s` seconds to finish, then they are cut off."""

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
 from meshwright.admin.server import Admin
-from meshwright.processes.control import Control
+from meshwright.net.sockets import is_socket
+from meshwright.processes.control import Control, Part
 from meshwright.processes.fleet import Fleet
 from meshwright.processes.reading import check
+from meshwright.traffic.checked import CheckedConfig
 from meshwright_sdk import ConfigError
 from tests.core.processes.fake_worker import FakeSource
 
@@ -47,6 +50,41 @@ async def started() -> AsyncIterator[Started]:
 
 async def test_a_client_is_answered_before_traffic_is_served(started: Started) -> None:
     assert b"200 OK" in await started.ask()
+
+
+@pytest.mark.parametrize("asked", [False, True])
+async def test_the_file_of_a_unix_socket_goes_with_it(tmp_path: Path, asked: bool) -> None:
+    file = tmp_path / "admin.sock"
+    gateway = Started(YAML.replace("127.0.0.1:0", f"unix:{file}", 1))
+    await gateway.control.start()
+    if asked:
+        reader, writer = await asyncio.open_unix_connection(str(file))
+        writer.write(REQUEST)
+        assert b"200 OK" in await asyncio.wait_for(reader.read(), 30)
+        writer.close()
+    assert file.is_socket()
+
+    await gateway.admin.close()
+
+    assert not file.exists()
+
+
+async def test_a_start_that_fails_leaves_no_file(tmp_path: Path) -> None:
+    class Broken(Part):
+        async def prepare(self, config: CheckedConfig, version: int) -> None:
+            raise ConfigError(["no"])
+
+        async def commit(self, version: int) -> None: ...
+
+        async def discard(self, version: int) -> None: ...
+
+    gateway = Started(YAML.replace("127.0.0.1:0", f"unix:{tmp_path}/admin.sock", 1))
+    gateway.control.parts.append(Broken())
+
+    with pytest.raises(ConfigError):
+        await gateway.control.start()
+
+    assert not is_socket(f"{tmp_path}/admin.sock")
 
 
 async def test_it_ends_before_anybody_asked(started: Started) -> None:
