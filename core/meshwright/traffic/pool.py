@@ -10,15 +10,18 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from meshwright.http1.client import UpstreamConnection
+from meshwright.http1.client import Owner, UpstreamConnection
 from meshwright.net.client_tls import ClientTls
 from meshwright_sdk.balancing import Origin
-from meshwright_sdk.errors import ConnectError, MeshwrightError, OverloadError, UpstreamTimeoutError
+from meshwright_sdk.errors import ConnectError, MeshwrightError, OverloadError, UpstreamError, UpstreamTimeoutError
 
 logger = logging.getLogger("meshwright.pool")
 
 TLS_SHUTDOWN_S = 5.0
 """How long an endpoint may take to confirm the end of a TLS connection."""
+
+_MOST_TOLD = 4
+"""How many reasons of new connections without an answer are logged until the endpoint was out of reach for once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +37,20 @@ class PoolLimits:
     body_idle_timeout_s: float = 60.0
 
 
+class PooledConnection(UpstreamConnection):
+    """A connection that knows afterwards what ended it; None where the endpoint just closed it."""
+
+    __slots__ = ("ended_by",)
+
+    def __init__(self, owner: Owner, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(owner, loop)
+        self.ended_by: Exception | None = None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.ended_by = exc
+        super().connection_lost(exc)
+
+
 class Pool:
     """Connections to one endpoint: the last used is used next, and all of them are bounded.
 
@@ -47,6 +64,7 @@ class Pool:
         "_opening",
         "_origin",
         "_tls",
+        "_told",
         "_unreachable",
         "_waiters",
         "closed",
@@ -70,6 +88,7 @@ class Pool:
         self.connect_failures = 0
         self.closed = False
         self._unreachable = False
+        self._told: set[str] = set()
 
     def take_idle(self) -> UpstreamConnection | None:
         """Return a connection that waits for work, or None; never waits."""
@@ -115,17 +134,27 @@ class Pool:
         self.connect_failures += 1
         if not self._unreachable:  # told once, not for each request
             self._unreachable = True
+            self._told.clear()
             logger.warning("endpoint %s: cannot be reached: %s", self._origin, _why(error))
         if isinstance(error, TimeoutError):
             return UpstreamTimeoutError("upstream: no connection in time", code="upstream_connect_timeout")
         return ConnectError("upstream: no connection could be made")
+
+    def no_answer(self, connection: UpstreamConnection, error: UpstreamError) -> None:
+        """Log, once for each reason, that a new connection ended without a first answer, and what was seen of it."""
+        ended_by = connection.ended_by if isinstance(connection, PooledConnection) else None
+        why = str(error).removeprefix("upstream: ") if ended_by is None else _why(ended_by)
+        if why not in self._told and len(self._told) < _MOST_TOLD:
+            self._told.add(why)
+            hint = "" if self._tls is not None or self._origin.path else " (does its port speak TLS?)"
+            logger.warning("endpoint %s: a new connection got no answer: %s%s", self._origin, why, hint)
 
     async def _open(self) -> UpstreamConnection:
         loop = asyncio.get_running_loop()
         origin = self._origin
 
         def protocol() -> UpstreamConnection:
-            return UpstreamConnection(self, loop)
+            return PooledConnection(self, loop)
 
         if origin.path:
             _, connection = await loop.create_unix_connection(protocol, origin.path)
@@ -233,7 +262,7 @@ class Pool:
         }
 
 
-def _why(error: OSError | ValueError) -> str:
+def _why(error: Exception) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not trusted: {error.verify_message}"
     return str(error) or type(error).__name__

@@ -14,7 +14,7 @@ from meshwright.traffic.carrier import Carrier
 from meshwright.traffic.pool import Pool, PoolLimits
 from meshwright_sdk.balancing import AnyBalancer, Endpoint, Instance
 from meshwright_sdk.discovery import AnyDiscovery
-from meshwright_sdk.errors import NoEndpointsError, ResetError
+from meshwright_sdk.errors import NoEndpointsError, ProtocolError, ResetError
 from meshwright_sdk.metrics import Metrics
 from meshwright_sdk.request import Request
 from meshwright_sdk.response import Response
@@ -125,8 +125,11 @@ class Service:
             may_be_stale = connection.exchanges > 0
             try:
                 response = await connection.exchange(sent)
-            except ResetError:
-                if not may_be_stale or sent.method not in _REPEATABLE or not sent.body.replayable:
+            except (ResetError, ProtocolError) as error:
+                if not may_be_stale:
+                    pool.no_answer(connection, error)
+                    raise
+                if isinstance(error, ProtocolError) or sent.method not in _REPEATABLE or not sent.body.replayable:
                     raise
                 # The endpoint closed an idle connection while the request was on its way (RFC 9112, section 9.3.1).
                 response = await (await pool.take_new()).exchange(sent)

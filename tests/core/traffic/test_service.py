@@ -10,7 +10,18 @@ from meshwright.traffic import service as service_module
 from meshwright.traffic.pool import PoolLimits
 from meshwright.traffic.service import Service
 from meshwright_plugins.balancers.weighted_round_robin import WeightedRoundRobin
-from meshwright_sdk import Body, Context, Counter, Discovery, Instance, Metrics, NoEndpointsError, NoOptions, ResetError
+from meshwright_sdk import (
+    Body,
+    Context,
+    Counter,
+    Discovery,
+    Instance,
+    Metrics,
+    NoEndpointsError,
+    NoOptions,
+    ProtocolError,
+    ResetError,
+)
 from meshwright_sdk.testing import make_request
 from tests.core.http1.wire import Message, ScriptedUpstream, Wire, scripted_upstream, turns, until
 
@@ -283,3 +294,22 @@ async def test_a_body_goes_along_with_another_host() -> None:
         (await service.call(make_request("POST", body=Body.stream(parts())))).settle()
         await until(lambda: not service.endpoints[0].pool.open)
     assert bodies == [b"hello"]
+
+
+@pytest.mark.parametrize(("alert", "error"), [(b"", ResetError), (b"\x15\x03\x01\x00\x02\x02\x46", ProtocolError)])
+async def test_an_http_endpoint_that_speaks_tls_is_told_of_once(
+    caplog: pytest.LogCaptureFixture, alert: bytes, error: type[Exception]
+) -> None:
+    async def refuse(wire: Wire) -> None:
+        await wire.head()
+        await wire.send(alert)
+        wire.close()
+
+    async with scripted_upstream(refuse) as upstream, service_to(upstream) as (service, _):
+        for _ in range(3):
+            with pytest.raises(error):
+                await service.call(make_request())
+    (line,) = caplog.messages
+    assert line.startswith("endpoint http://127.0.0.1:")
+    assert ": a new connection got no answer: " in line
+    assert line.endswith(" (does its port speak TLS?)")

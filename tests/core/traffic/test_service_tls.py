@@ -1,19 +1,21 @@
 from __future__ import annotations
 
+import socket
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
 
 from meshwright.config.model import ServiceTlsConfig
 from meshwright.net.client_tls import ClientTls
-from meshwright.traffic.pool import PoolLimits
+from meshwright.traffic.pool import Pool, PoolLimits
 from meshwright.traffic.service import Service
 from meshwright_plugins.balancers.weighted_round_robin import WeightedRoundRobin
-from meshwright_sdk import ConnectError, Context, Instance, Metrics, NoOptions
+from meshwright_sdk import ConnectError, Context, Instance, Metrics, NoOptions, ResetError, parse_origin
 from meshwright_sdk.testing import make_request
 from tests.certificates import authority, write_authority, write_certificate
 from tests.core.http1.wire import Wire, scripted_upstream, until
@@ -128,6 +130,43 @@ async def test_a_client_certificate_is_shown(tmp_path: Path) -> None:
 
         shown = wires[0].writer.get_extra_info("peercert")
         assert shown["subjectAltName"] == (("email", "gateway@example.com"),)
+
+
+@contextmanager
+def alerting_endpoint(context: ssl.SSLContext) -> Iterator[int]:
+    """Yield the port of a server that tells one client by an alert what it lacks, as asyncio's does not."""
+
+    def refuse(listening: socket.socket) -> None:
+        accepted, _ = listening.accept()
+        connection = context.wrap_socket(accepted, server_side=True, do_handshake_on_connect=False)
+        with suppress(ssl.SSLError):
+            connection.do_handshake()
+        with socket.socket(fileno=connection.detach()) as plain, suppress(ConnectionError):
+            while plain.recv(4096):  # else its end would be a reset, which overtakes the alert
+                pass
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = Thread(target=refuse, args=(listening,))
+        thread.start()
+        yield listening.getsockname()[1]
+        thread.join()
+
+
+async def test_the_alert_about_a_missing_client_certificate_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_authority(tmp_path)
+    tls = ClientTls(ServiceTlsConfig(ca="ca.pem"), tmp_path)
+    with alerting_endpoint(upstream_context(tmp_path, client_ca=True)) as port:
+        pool = Pool(parse_origin(f"https://127.0.0.1:{port}"), PoolLimits(), tls)
+        connection = await pool.take_new()
+        with pytest.raises(ResetError) as caught:
+            await connection.exchange(make_request())
+
+        pool.no_answer(connection, caught.value)
+        pool.no_answer(connection, caught.value)
+    (line,) = [message for message in caplog.messages if "got no answer" in message]
+    assert "CERTIFICATE_REQUIRED" in line
 
 
 async def test_renewed_files_are_for_new_connections(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
