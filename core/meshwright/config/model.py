@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from annotated_types import Gt
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from meshwright.config.bind import Bind
 from meshwright.config.plugin_use import OfKind, PluginUse
@@ -128,6 +128,13 @@ class LimitsConfig(_Config):
         description="How long a request goes on, without anything being sent, for a client that has ended its half of "
         "the connection; it may have left. 0s: not at all.",
     )
+
+    @model_validator(mode="after")
+    def _target_fits_into_its_head(self) -> Self:
+        if "target_length" in self.model_fields_set and self.target_length > self.header_size:
+            got = f"{self.target_length}, where header_size is {self.header_size}"
+            raise ValueError(f"expected target_length of header_size at most; got {got}")
+        return self
 
 
 class ListenerConfig(_Config):

@@ -17,6 +17,8 @@ def listener_tls_is_whole(document: Document) -> Iterator[Problem]:
         both = [key for key in ("certificate", "certificates") if tls.get(key)]
         if len(both) != 1:
             yield document.problem(path, "certificate or certificates", listed(both, "and") if both else "neither")
+        elif tls.get("certificates") == []:
+            yield document.problem((*path, "certificates"), "no certificates beside certificate, or one or more")
         yield from _needs(document, path, tls, "key", "certificate")
         yield from _needs(document, path, tls, "client_certificate", "client_ca")
         yield from _authorities(document, path, tls, "client_ca")

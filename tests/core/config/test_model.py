@@ -184,3 +184,19 @@ def test_a_configuration_can_be_made_in_python() -> None:
     assert config.filters[0].name == "jwt"
     with pytest.raises(ValidationError):
         config.routes = ()  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("limits", "fits"),
+    [
+        ("header_size: 4KiB", True),
+        ("header_size: 4KiB, target_length: 4KiB", True),
+        ("header_size: 4KiB, target_length: 8KiB", False),
+        ("target_length: 65KiB", False),
+    ],
+)
+def test_a_target_is_no_longer_than_the_head_it_is_in(limits: str, fits: bool) -> None:
+    found = problems(f"listeners: [{{name: a, bind: 'a:1', limits: {{{limits}}}}}]")
+
+    told = "1: listeners[0].limits: expected target_length of header_size at most; got "
+    assert [problem.startswith(told) for problem in found] == ([] if fits else [True])

@@ -71,6 +71,7 @@ def test_tls_of_a_listener_that_is_right_is_taken(tls: str, folder: Path) -> Non
         ("certificate: both.pem, client_certificate: require", "client_certificate: expected client_ca beside it; got"),
         ("client_ca: ca.pem", ": expected certificate or certificates; got neither"),
         ("certificate: both.pem, certificates: [{certificate: both.pem}]", ": expected certificate or certificates; g"),
+        ("certificate: both.pem, certificates: []", "certificates: expected no certificates beside certificate, or o"),
         ("certificates: [{certificate: both.pem}], key: shop.key", "key: expected certificate beside it; got none"),
         ("certificates: [{certificate: both.pem}, {certificate: empty.pem}]", "certificates[1].certificate: expected "),
         ("certificate: both.pem, min_version: 1.1", "min_version: expected one of 1.2 or 1.3; got 1.1"),
