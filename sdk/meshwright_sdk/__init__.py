@@ -4,6 +4,7 @@ from meshwright_sdk.balancing import Balancer, Endpoint, Instance, Origin, parse
 from meshwright_sdk.body import Body
 from meshwright_sdk.clock import Clock, SystemClock
 from meshwright_sdk.discovery import Discovery
+from meshwright_sdk.entries import Entries
 from meshwright_sdk.errors import (
     BodyTooLargeError,
     ClientGoneError,
@@ -17,6 +18,7 @@ from meshwright_sdk.errors import (
     PluginError,
     ProtocolError,
     ResetError,
+    StoreError,
     UpstreamError,
     UpstreamTimeoutError,
 )
@@ -26,6 +28,7 @@ from meshwright_sdk.headers import Headers
 from meshwright_sdk.hooks import hookimpl
 from meshwright_sdk.identity import Identity
 from meshwright_sdk.instance_options import InstanceOptions, InstanceOrUrl, Weight
+from meshwright_sdk.limits import SlidingWindow, Taken, TokenBucket
 from meshwright_sdk.metrics import Counter, Gauge, Histogram, Metrics
 from meshwright_sdk.plugin import Context, NoOptions, Options, Plugin
 from meshwright_sdk.problems import headers_of, problem
@@ -60,6 +63,7 @@ __all__ = [
     "DownstreamError",
     "Duration",
     "Endpoint",
+    "Entries",
     "FieldMatch",
     "Filter",
     "FilterCall",
@@ -96,13 +100,17 @@ __all__ = [
     "Router",
     "Secret",
     "Size",
+    "SlidingWindow",
     "SmoothBalancer",
     "SmoothWeights",
     "Store",
+    "StoreError",
     "SystemClock",
+    "Taken",
     "Tasks",
     "Template",
     "TextFor",
+    "TokenBucket",
     "Tunnel",
     "UpstreamError",
     "UpstreamTimeoutError",

@@ -139,3 +139,14 @@ class OverloadError(UpstreamError):
     status = 503
     code = "overloaded"
     retryable = False
+
+
+class StoreError(MeshwrightError):
+    """The store cannot be reached, did not answer in time, or too many calls are waiting for it.
+
+    What the call was to do may have been done. `detail` goes to the log alone.
+    """
+
+    status = 503
+    code = "store_unavailable"
+    fault = "store"

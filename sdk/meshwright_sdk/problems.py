@@ -12,7 +12,7 @@ from meshwright_sdk.response import Response
 
 _FIELDS: RawHeaders = [(b"content-type", b"application/problem+json"), (b"cache-control", b"no-store")]
 _NOT_FROM_ERRORS = frozenset({*dict(_FIELDS), b"content-length", b"content-encoding", b"transfer-encoding"})
-_OWN_FAULTS = frozenset({"plugin", "configuration"})
+_OWN_FAULTS = frozenset({"plugin", "configuration", "store"})
 # Where RFC 9110 renamed a status later than Python 3.11, and one that only proxies use.
 _PHRASES = {
     413: "Content Too Large",
@@ -27,8 +27,8 @@ _KEY = "__meshwright_headers__"
 def problem(error: BaseException, request: Request | None = None) -> Response:
     """Return the answer to a request that ended in `error`: its status, code, detail and headers.
 
-    Anything but a MeshwrightError is a 500 with the code `internal`. What plugins and the configuration did
-    wrong is told to the log alone: `detail` is left out then, as it is for an unknown exception.
+    Anything but a MeshwrightError is a 500 with the code `internal`. What plugins, the store and the configuration
+    did wrong is told to the log alone: `detail` is left out then, as it is for an unknown exception.
     """
     status = error.status if isinstance(error, MeshwrightError) else 500
     content: dict[str, Any] = {"type": "about:blank", "title": phrase_of(status), "status": status}

@@ -12,6 +12,7 @@ from meshwright_sdk import (
     MeshwrightError,
     NoRouteError,
     PluginError,
+    StoreError,
     headers_of,
     problem,
 )
@@ -56,11 +57,19 @@ def test_status_and_code_are_the_errors_own() -> None:
     assert content["detail"] == "quota is used up"
 
 
-@pytest.mark.parametrize("error", [KeyError("password"), PluginError("password"), ConfigError(["password"])])
-def test_what_the_gateways_own_side_did_wrong_is_not_told(error: Exception) -> None:
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (KeyError("password"), 500),
+        (PluginError("password"), 500),
+        (ConfigError(["password"]), 500),
+        (StoreError("password"), 503),
+    ],
+)
+def test_what_the_gateways_own_side_did_wrong_is_not_told(error: Exception, status: int) -> None:
     response = problem(error)
 
-    assert response.status == 500
+    assert response.status == status
     assert b"password" not in (response.body.data or b"")
 
 

@@ -1,16 +1,12 @@
 from __future__ import annotations
 
 import asyncio
-from math import inf
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from meshwright_plugins.stores.memory import Memory
-from meshwright_plugins.stores.memory.entries import Entries
-from meshwright_sdk import Rate
+from meshwright_sdk import Rate, Taken
 from meshwright_sdk.testing import ManualClock, build, check_store
 
 
@@ -77,52 +73,47 @@ async def test_a_bucket_gives_its_burst_and_then_its_rate(store: Memory, clock: 
     at_once = [await store.take("client", rate, 3) for _ in range(4)]
     await clock.advance(0.5)
     later = [await store.take("client", rate, 3) for _ in range(2)]
-    await clock.advance(100)
-    rested = [await store.take("client", rate, 3, amount) for amount in (3, 1)]
 
-    assert at_once == [0.0, 0.0, 0.0, 0.5]
-    assert later == [0.0, 0.5]
-    assert rested == [0.0, 0.5]
+    assert at_once == [Taken(1, 0.0, 2, 0.5), Taken(1, 0.0, 1, 1.0), Taken(1, 0.0, 0, 1.5), Taken(0, 0.5, 0, 1.5)]
+    assert [taken.wait_s for taken in later] == [0.0, 0.5]
 
 
-async def test_a_refused_taking_takes_nothing(store: Memory, clock: ManualClock) -> None:
+async def test_a_grant_and_a_taking_share_a_bucket(store: Memory) -> None:
     rate = Rate("1/s")
-    await store.take("client", rate, 2)
+    await store.take("client", rate, 5, 2)
 
-    assert await store.take("client", rate, 2, 2) == 1.0
-    assert await store.take("client", rate, 2) == 0.0
-
-
-async def test_a_bucket_made_smaller_holds_less_at_once(store: Memory) -> None:
-    await store.take("client", Rate("1/s"), 10)
-
-    assert await store.take("client", Rate("1/s"), 2, 2) == 0.0
-    assert await store.take("client", Rate("1/s"), 2, 2) == 2.0
+    assert await store.grant("client", rate, 5, 10) == Taken(3, 0.0, 0, 5.0)
+    assert await store.take("client", rate, 5) == Taken(0, 1.0, 0, 5.0)
 
 
-@pytest.mark.parametrize("amount", [0, -1, 4])
-async def test_an_amount_that_no_bucket_could_give_is_refused(store: Memory, amount: int) -> None:
-    with pytest.raises(ValueError, match="amount: expected 1 to the burst of 3; got "):
-        await store.take("client", Rate("1/s"), 3, amount)
+async def test_a_rested_bucket_is_forgotten_and_full(store: Memory, clock: ManualClock) -> None:
+    await store.take("client", Rate("1/s"), 3, 3)
+    await clock.advance(3)
+    await store.take("other", Rate("1/s"), 3)
+
+    assert len(store._buckets) == 1
+    assert await store.take("client", Rate("1/s"), 3, 3)
 
 
-@given(
-    st.sampled_from(["3/s", "7/m", "0.1/s", "1000/s"]).map(Rate),
-    st.integers(1, 5),
-    st.lists(st.floats(0, 3), max_size=20),
-)
-async def test_a_bucket_keeps_its_promises(rate: Rate, burst: int, pauses: list[float]) -> None:
-    clock = ManualClock()
-    store = build(Memory, clock=clock)
-    started = clock.monotonic()
-    for taken, pause in enumerate(pauses, 1):
-        await clock.advance(pause)
-        wait_s = await store.take("key", rate, burst)
-        if wait_s:
-            await clock.advance(wait_s)
-            assert await store.take("key", rate, burst) == 0.0
+async def test_a_window_counts_until_it_is_over(store: Memory, clock: ManualClock) -> None:
+    first = await store.take_window("client", 2, 10)
+    await clock.advance(4)
+    second, third = [await store.take_window("client", 2, 10) for _ in range(2)]
+    await clock.advance(third.wait_s)
+    fourth, fifth = [await store.take_window("client", 2, 10) for _ in range(2)]
 
-        assert taken <= burst + (clock.monotonic() - started) * rate.per_second + 1e-6
+    assert (first, second) == (Taken(1, 0.0, 1, 10.0), Taken(1, 0.0, 0, 10.0))
+    assert third == pytest.approx((0, 6.0, 0, 10.0))
+    assert fourth.granted == 1
+    assert fifth == pytest.approx((0, 4.0, 0, 10.0))
+
+
+async def test_a_window_that_is_over_is_forgotten(store: Memory, clock: ManualClock) -> None:
+    await store.take_window("client", 2, 10)
+    await clock.advance(10)
+    await store.take_window("other", 2, 10)
+
+    assert len(store._windows) == 1
 
 
 async def test_only_the_expected_value_is_replaced(store: Memory, clock: ManualClock) -> None:
@@ -223,10 +214,11 @@ async def test_a_lease_has_one_holder_until_it_ends_or_is_given_back(store: Memo
 async def test_values_buckets_and_leases_of_one_name_do_not_meet(store: Memory) -> None:
     await store.set("key", b"1")
     await store.take("key", Rate("1/s"), 1)
+    await store.take_window("key", 1, 60)
     await store.acquire("key", "me", ttl_s=1)
 
     assert await store.get("key") == b"1"
-    assert await store.take("key", Rate("1/s"), 1) > 0
+    assert not await store.take("key", Rate("1/s"), 1)
 
 
 async def test_a_full_store_forgets_what_was_used_the_longest_ago() -> None:
@@ -256,92 +248,6 @@ async def test_a_full_store_gives_no_lease_but_forgets_none_either(clock: Manual
 
     assert given == [True, False, True]
     assert await store.acquire("b", "me", ttl_s=5) is True
-
-
-KEYS = st.sampled_from("abcdef")
-STEPS = st.one_of(
-    st.tuples(st.just("put"), KEYS, st.one_of(st.integers(1, 5), st.just(inf))),
-    st.tuples(st.sampled_from(["get", "pop"]), KEYS, st.just(0)),
-    st.tuples(st.just("wait"), st.just(""), st.integers(1, 4)),
-)
-
-
-@given(st.lists(STEPS, max_size=60))
-def test_a_map_with_room_forgets_what_has_ended_and_nothing_else(steps: list[tuple[str, str, float]]) -> None:
-    entries: Entries[int] = Entries(6)
-    model: dict[str, tuple[int, float]] = {}
-    now = 0.0
-    for number, (step, key, time) in enumerate(steps):
-        model = {known: kept for known, kept in model.items() if kept[1] > now}
-        if step == "wait":
-            now += time
-        elif step == "put":
-            entries.put(key, number, now, now + time)
-            model[key] = (number, now + time)
-        elif step == "pop":
-            assert entries.pop(key, now) == (model.pop(key, None) is not None)
-        else:
-            entry = entries.get(key, now)
-            assert (entry and (entry.value, entry.ends)) == model.get(key)
-
-
-@given(st.lists(STEPS, max_size=60), st.integers(1, 5))
-def test_a_map_without_room_keeps_the_latest(steps: list[tuple[str, str, float]], limit: int) -> None:
-    entries: Entries[int] = Entries(limit)
-    used: dict[str, None] = {}
-    now = 0.0
-    for number, (step, key, time) in enumerate(steps):
-        now += time if step == "wait" else 0
-        if step == "put":
-            entries.put(key, number, now)
-        elif step == "pop":
-            entries.pop(key, now)
-        used.pop(key, None)
-        if step == "put" or (step == "get" and entries.get(key, now) is not None):
-            used[key] = None
-
-        assert len(entries) <= limit
-        assert set(entries._entries) == set(list(used)[-limit:])
-        used = dict.fromkeys(list(used)[-limit:])
-
-
-def test_notes_about_what_is_gone_are_cleared_away() -> None:
-    entries: Entries[int] = Entries(10)
-    for number in range(1000):
-        entries.put("key", number, 0.0, 1000.0 - number / 10)
-        entries.pop("key", 0.0)
-
-    assert len(entries._notes) < 100
-
-
-def test_putting_again_counts_as_use() -> None:
-    entries: Entries[int] = Entries(2)
-    for key in "abac":
-        entries.put(key, 0, 0.0)
-
-    assert (entries.get("a", 0.0) is None, entries.get("b", 0.0) is None) == (False, True)
-
-
-def test_what_was_prolonged_is_kept_until_its_new_end_and_cleared_away_then() -> None:
-    entries: Entries[int] = Entries(3)
-    entries.put("lasting", 0, 0.0)
-    entries.put("prolonged", 0, 0.0, 5.0)
-    entries.put("prolonged", 1, 0.0, 10.0)
-    entries.put("one", 0, 6.0)
-    kept = len(entries)
-    entries.put("two", 0, 11.0)
-
-    assert kept == 3
-    assert entries.get("lasting", 11.0) is not None
-    assert entries.get("prolonged", 11.0) is None
-
-
-def test_what_is_prolonged_again_and_again_needs_no_note_each_time() -> None:
-    entries: Entries[int] = Entries(10)
-    for end in range(1, 50):
-        entries.put("key", 0, 0.0, float(end))
-
-    assert len(entries._notes) == 1
 
 
 async def test_it_holds_to_the_contract_of_stores(store: Memory, clock: ManualClock) -> None:

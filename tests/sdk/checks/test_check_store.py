@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from meshwright_sdk import NoOptions, Rate, Store
+from meshwright_sdk import NoOptions, Rate, Store, Taken
 from meshwright_sdk.testing import ManualClock, build, check_store
 
 
@@ -17,6 +17,7 @@ class Sound(Store[NoOptions]):
         super().__init__(*arguments)
         self.values: dict[str, tuple[bytes, float]] = {}
         self.buckets: dict[str, tuple[float, float]] = {}
+        self.windows: dict[str, list[float]] = {}
         self.leases: dict[str, tuple[str, float]] = {}
         self.queues: dict[str, list[list[bytes]]] = {}
 
@@ -46,15 +47,25 @@ class Sound(Store[NoOptions]):
         self.values[key] = (b"%d" % count, self.values[key][1] if before is not None else end)
         return count
 
-    async def take(self, key: str, rate: Rate, burst: int, amount: int = 1) -> float:
+    async def take(self, key: str, rate: Rate, burst: int, amount: int = 1) -> Taken:
         if not 0 < amount <= burst:
             raise ValueError("amount: expected 1 to the burst")
         tokens, since = self.buckets.get(key, (burst, self.now))
-        tokens = min(burst, tokens + (self.now - since) * rate.per_second)
-        if tokens + 1e-9 < amount:
-            return (amount - tokens) / rate.per_second
-        self.buckets[key] = (tokens - amount, self.now)
-        return 0.0
+        tokens = min(burst, tokens + (self.now - since) * rate.per_second) + 1e-9
+        granted = amount if tokens >= amount else 0
+        self.buckets[key] = (tokens - granted, self.now)
+        wait_s = 0.0 if granted else (amount - tokens) / rate.per_second
+        return Taken(granted, wait_s, int(tokens - granted), (burst - tokens + granted) / rate.per_second)
+
+    async def take_window(self, key: str, limit: int, window_s: float, amount: int = 1) -> Taken:
+        if not 0 < amount <= limit or window_s <= 0:
+            raise ValueError("amount: expected 1 to the limit, and a window")
+        times = [time for time in self.windows.get(key, ()) if self.now - time < window_s - 1e-9]
+        granted = amount if len(times) + amount <= limit else 0
+        times += [self.now] * granted
+        self.windows[key] = times
+        wait_s = 0.0 if granted else times[len(times) + amount - limit - 1] + window_s - self.now
+        return Taken(granted, wait_s, limit - len(times), times[-1] + window_s - self.now)
 
     async def compare_and_set(
         self, key: str, expected: bytes | None, value: bytes, *, ttl_s: float | None = None
@@ -158,26 +169,70 @@ class SwapsAnyway(Sound):
 
 
 class RefusedTakes(Sound):
-    async def take(self, key: str, rate: Rate, burst: int, amount: int = 1) -> float:
-        wait_s = await super().take(key, rate, burst, amount)
-        if wait_s:
+    async def take(self, key: str, rate: Rate, burst: int, amount: int = 1) -> Taken:
+        taken = await super().take(key, rate, burst, amount)
+        if not taken:
             self.buckets[key] = (0.0, self.now)
-        return wait_s
+        return taken
 
 
 class TellsTooShort(Sound):
-    async def take(self, key: str, rate: Rate, burst: int, amount: int = 1) -> float:
-        return 0.99 * await super().take(key, rate, burst, amount)
+    async def take(self, key: str, rate: Rate, burst: int, amount: int = 1) -> Taken:
+        taken = await super().take(key, rate, burst, amount)
+        return taken._replace(wait_s=0.99 * taken.wait_s)
 
 
 class OneBucket(Sound):
-    async def take(self, key: str, rate: Rate, burst: int, amount: int = 1) -> float:
+    async def take(self, key: str, rate: Rate, burst: int, amount: int = 1) -> Taken:
         return await super().take("all", rate, burst, amount)
 
 
 class GivesTooMuch(Sound):
-    async def take(self, key: str, rate: Rate, burst: int, amount: int = 1) -> float:
+    async def take(self, key: str, rate: Rate, burst: int, amount: int = 1) -> Taken:
         return await super().take(key, rate, burst + 1, amount)
+
+
+class TellsWaitsAlone(Sound):
+    async def take(self, key: str, rate: Rate, burst: int, amount: int = 1) -> Any:
+        return (await super().take(key, rate, burst, amount)).wait_s
+
+
+class RemainingIsBefore(Sound):
+    async def take(self, key: str, rate: Rate, burst: int, amount: int = 1) -> Taken:
+        taken = await super().take(key, rate, burst, amount)
+        return taken._replace(remaining=taken.remaining + taken.granted)
+
+
+class NeverResets(Sound):
+    async def take(self, key: str, rate: Rate, burst: int, amount: int = 1) -> Taken:
+        return (await super().take(key, rate, burst, amount))._replace(reset_s=0.0)
+
+
+class GrantsAllOrNothing(Sound):
+    async def grant(self, key: str, rate: Rate, burst: int, amount: int = 1) -> Taken:
+        return await self.take(key, rate, burst, min(amount, burst))
+
+
+class GrantsAnew(Sound):
+    async def grant(self, key: str, rate: Rate, burst: int, amount: int = 1) -> Taken:
+        return await super().grant(f"grants of {key}", rate, burst, amount)
+
+
+class FixedWindow(Sound):
+    async def take_window(self, key: str, limit: int, window_s: float, amount: int = 1) -> Taken:
+        window = f"{key} {self.now // window_s}"
+        return await super().take_window(window, limit, window_s, amount)
+
+
+class ForgetsWindows(Sound):
+    async def take_window(self, key: str, limit: int, window_s: float, amount: int = 1) -> Taken:
+        self.windows[key] = self.windows.get(key, [])[-64:]
+        return await super().take_window(key, limit, window_s, amount)
+
+
+class TakesAnyWindow(Sound):
+    async def take_window(self, key: str, limit: int, window_s: float, amount: int = 1) -> Taken:
+        return await super().take_window(key, limit, window_s or 1.0, amount)
 
 
 class Remembers(Sound):
@@ -233,8 +288,8 @@ class TakesAnyTime(Sound):
 
 
 class TakesAnyAmount(Sound):
-    async def take(self, key: str, rate: Rate, burst: int, amount: int = 1) -> float:
-        return 0.0 if amount == 0 else await super().take(key, rate, burst, amount)
+    async def take(self, key: str, rate: Rate, burst: int, amount: int = 1) -> Taken:
+        return Taken(0, 0.0, 0, 0.0) if amount == 0 else await super().take(key, rate, burst, amount)
 
 
 class CountsWords(Sound):
@@ -271,10 +326,27 @@ async def test_a_sound_store_passes() -> None:
         (LosesCounts, "50 increments at once: expected each number from 1 to 50 once; got [1, 1, 1"),
         (SwapsNonAtomically, "20 times compare_and_set at once: expected one of them to win; got 20 winners"),
         (SwapsAnyway, "compare_and_set of no value with a wrong guess: expected False; got True"),
-        (RefusedTakes, "take of the 1 token, as a refused take takes nothing: expected 0.0; got 3"),
-        (TellsTooShort, "take after the wait that it told: expected 0.0; got 0.00"),
-        (OneBucket, "take from another bucket: expected 0.0; got "),
-        (GivesTooMuch, "20 times take of a burst of 5: expected 0.0 for 5 of them; got 6 times 0.0"),
+        (
+            RefusedTakes,
+            "take of the 1 token, as a refused take takes nothing: expected a Taken with 1 granted; got Taken(",
+        ),
+        (
+            TellsTooShort,
+            "take after the wait that it told: expected a Taken with 1 granted; got Taken(granted=0, wait_s=0.00",
+        ),
+        (OneBucket, "take from another bucket: expected a Taken with 4 granted; got Taken(granted=0, "),
+        (
+            GivesTooMuch,
+            "20 times take of a burst of 5: expected 1 granted for 5 of them; got granted [1, 1, 1, 1, 1, 1",
+        ),
+        (TellsWaitsAlone, "take: expected a Taken; got 0.0"),
+        (RemainingIsBefore, "remaining of take: expected what is left after each of the 5; got [1, 2, 3, 4, 5]"),
+        (NeverResets, "reset_s of take: expected the seconds until it is full; got 0.0"),
+        (GrantsAllOrNothing, "grant of 100 where 2 are left: expected a Taken with 2 granted; got Taken(granted=0, "),
+        (GrantsAnew, "take from a bucket that grants have emptied: expected a Taken with 0 granted; got Taken("),
+        (FixedWindow, "take_window before the first is over: expected a short wait; got Taken(granted=1, "),
+        (ForgetsWindows, "130 times take_window of 100: expected 100 granted; got 130 granted"),
+        (TakesAnyWindow, "take_window with window_s=0: expected a ValueError, as a window is longer than 0; it raised"),
         (Remembers, "subscribe: expected each message in order, for each subscriber; got [b'before anybody listens'"),
         (OneChannel, "subscribe to another channel: expected its own messages alone; got b'one'"),
         (DropsEmpty, "subscribe: expected what is published from then on; it raised "),

@@ -8,11 +8,7 @@ from math import inf
 from pydantic import Field, PositiveInt
 
 from meshwright_plugins.stores.memory.channels import Channels
-from meshwright_plugins.stores.memory.entries import Entries
-from meshwright_sdk import Context, Options, Rate, Store
-
-_ROUNDING = 1e-9
-"""The part of a token that the rounding of times may hide: who waited as long as told is never sent away again."""
+from meshwright_sdk import Context, Entries, Options, Rate, SlidingWindow, Store, Taken, TokenBucket
 
 
 class MemoryOptions(Options):
@@ -20,8 +16,9 @@ class MemoryOptions(Options):
 
     max_keys: PositiveInt = Field(
         100_000,
-        description="Values and counters kept at most, and as many buckets, and as many leases. When full, what has "
-        "run out goes first, then what was used the longest ago; a lease is never forgotten, but no more are given.",
+        description="Values and counters kept at most, and as many buckets, as many windows, and as many leases. When "
+        "full, what has run out goes first, then what was used the longest ago; a lease is never forgotten, but no "
+        "more are given.",
     )
     max_messages: PositiveInt = Field(
         1_000, description="Messages that wait for one slow subscriber at most; beyond it the oldest is lost."
@@ -38,7 +35,8 @@ class Memory(Store[MemoryOptions]):
         super().__init__(options, context)
         self._now = context.clock.monotonic
         self._values: Entries[bytes] = Entries(options.max_keys)
-        self._buckets: Entries[tuple[float, float]] = Entries(options.max_keys)
+        self._buckets: Entries[TokenBucket] = Entries(options.max_keys)
+        self._windows: Entries[SlidingWindow] = Entries(options.max_keys)
         self._leases: dict[str, tuple[str, float]] = {}
         self._channels = Channels(options.max_messages)
 
@@ -64,18 +62,29 @@ class Memory(Store[MemoryOptions]):
         self._values.put(key, b"%d" % count, now, entry.ends if entry is not None else ends)
         return count
 
-    async def take(self, key: str, rate: Rate, burst: int, amount: int = 1) -> float:
-        if not 1 <= amount <= burst:
-            raise ValueError(f"amount: expected 1 to the burst of {burst}; got {amount}")
-        now, per_second = self._now(), rate.per_second
+    async def take(self, key: str, rate: Rate, burst: int, amount: int = 1) -> Taken:
+        now = self._now()
         entry = self._buckets.get(key, now)
-        tokens, since = entry.value if entry is not None else (burst, now)
-        tokens = min(burst, tokens + (now - since) * per_second)
-        if tokens + _ROUNDING < amount:
-            return (amount - tokens) / per_second
-        left = max(0.0, tokens - amount)
-        self._buckets.put(key, (left, now), now, now + (burst - left) / per_second)
-        return 0.0
+        bucket = entry.value if entry is not None else TokenBucket()
+        taken = bucket.take(now, rate, burst, amount)
+        self._buckets.put(key, bucket, now, now + taken.reset_s)
+        return taken
+
+    async def grant(self, key: str, rate: Rate, burst: int, amount: int = 1) -> Taken:
+        now = self._now()
+        entry = self._buckets.get(key, now)
+        bucket = entry.value if entry is not None else TokenBucket()
+        taken = bucket.grant(now, rate, burst, amount)
+        self._buckets.put(key, bucket, now, now + taken.reset_s)
+        return taken
+
+    async def take_window(self, key: str, limit: int, window_s: float, amount: int = 1) -> Taken:
+        now = self._now()
+        entry = self._windows.get(key, now)
+        window = entry.value if entry is not None else SlidingWindow()
+        taken = window.take(now, limit, window_s, amount)
+        self._windows.put(key, window, now, now + taken.reset_s)
+        return taken
 
     async def compare_and_set(
         self, key: str, expected: bytes | None, value: bytes, *, ttl_s: float | None = None

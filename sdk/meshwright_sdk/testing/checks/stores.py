@@ -1,4 +1,4 @@
-"""`check_store`: values, counters, buckets, messages and leases, as every store has to keep them."""
+"""`check_store`: values, counters, buckets, windows, messages and leases, as every store has to keep them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 from uuid import uuid4
 
+from meshwright_sdk.limits import Taken
 from meshwright_sdk.store import AnyStore
 from meshwright_sdk.testing.checks.claims import Wait, calling, claim, iterator_of, next_of, refusing, running
 from meshwright_sdk.units import Rate
@@ -21,7 +22,7 @@ async def check_store(store: AnyStore, *, wait: Wait = asyncio.sleep) -> None:
     store is started and closed; the keys it is tried with are new ones, and most are left to run out.
     """
     async with running(store):
-        for check in (_values, _times, _counters, _exchanges, _buckets, _told_waits, _messages, _leases, _spaces):
+        for check in _CHECKS:
             with calling(f"store, {check.__name__.strip('_')}", "every operation to be done"):
                 await check(store, f"check:{uuid4()}:é", wait)
         await _refusals(store, f"check:{uuid4()}")
@@ -85,28 +86,78 @@ async def _exchanges(store: AnyStore, key: str, wait: Wait) -> None:
 
 async def _buckets(store: AnyStore, key: str, wait: Wait) -> None:
     rate = Rate("1/h")
-    waits = await asyncio.gather(*(store.take(key, rate, 5) for _ in range(20)))
-    claim("20 times take of a burst of 5", waits.count(0.0) == 5, "0.0 for 5 of them", f"{waits.count(0.0)} times 0.0")
+    taken = await asyncio.gather(*(store.take(key, rate, 5) for _ in range(20)))
+    claim("take", all(isinstance(each, Taken) for each in taken), "a Taken", repr(taken[0]))
+    granted = [each.granted for each in taken]
+    claim("20 times take of a burst of 5", granted.count(1) == 5, "1 granted for 5 of them", f"granted {granted}")
+    left = sorted(each.remaining for each in taken if each)
+    claim("remaining of take", left == [0, 1, 2, 3, 4], "what is left after each of the 5", repr(left))
     claim(
         "take of an empty bucket that gets one an hour",
-        all(3000 < wait_s <= 3600 for wait_s in waits if wait_s),
-        "the seconds until there is one, about 3600",
-        repr(max(waits)),
+        all(3000 < each.wait_s <= 3600 and each.remaining == 0 for each in taken if not each),
+        "the seconds until there is one, about 3600, and none remaining",
+        repr(next(each for each in taken if not each)),
     )
-    await _expect("take from another bucket", store.take(f"{key}2", rate, 5, 4), 0.0)
-    too_many = await store.take(f"{key}2", rate, 5, 2)
-    claim("take of 2 tokens where 1 is left", 3000 < too_many <= 3600, "the seconds until there are 2", repr(too_many))
-    await _expect("take of the 1 token, as a refused take takes nothing", store.take(f"{key}2", rate, 5), 0.0)
+    await _is_granted("take from another bucket", store.take(f"{key}2", rate, 5, 4), 4)
+    refused = await store.take(f"{key}2", rate, 5, 2)
+    told = refused.granted == 0 and 3000 < refused.wait_s <= 3600 and refused.remaining == 1
+    claim(
+        "take of 2 tokens where 1 is left", told, "0 granted, the seconds until there are 2, 1 remaining", repr(refused)
+    )
+    claim("reset_s of take", 14_000 < refused.reset_s <= 14_400, "the seconds until it is full", repr(refused.reset_s))
+    await _is_granted("take of the 1 token, as a refused take takes nothing", store.take(f"{key}2", rate, 5), 1)
+
+
+async def _grants(store: AnyStore, key: str, wait: Wait) -> None:
+    rate = Rate("1/h")
+    await _is_granted("grant of 3 from a burst of 5", store.grant(key, rate, 5, 3), 3)
+    await _is_granted("grant of 100 where 2 are left", store.grant(key, rate, 5, 100), 2)
+    empty = await store.grant(key, rate, 5, 100)
+    told = empty.granted == 0 and 3000 < empty.wait_s <= 3600
+    claim("grant of an empty bucket", told, "0 granted and the seconds until there is one", repr(empty))
+    await _is_granted("take from a bucket that grants have emptied", store.take(key, rate, 5), 0)
+    grants = await asyncio.gather(*(store.grant(f"{key}2", rate, 50, 4) for _ in range(20)))
+    total = sum(each.granted for each in grants)
+    claim("20 times grant of 4 from a burst of 50", total == 50, "50 granted together", f"{total} granted")
+
+
+async def _windows(store: AnyStore, key: str, wait: Wait) -> None:
+    for name, limit, times in (("few", 5, 20), ("many", 100, 130)):
+        taken = await asyncio.gather(*(store.take_window(f"{key}{name}", limit, 3600) for _ in range(times)))
+        claim("take_window", all(isinstance(each, Taken) for each in taken), "a Taken", repr(taken[0]))
+        total = sum(each.granted for each in taken)
+        claim(f"{times} times take_window of {limit}", total == limit, f"{limit} granted", f"{total} granted")
+        left = sorted(each.remaining for each in taken if each)
+        claim("remaining of take_window", left == [*range(limit)], "what is left after each", repr(left[:5]))
+    refused = await store.take_window(f"{key}few", 5, 3600, 2)
+    told = 3000 < refused.wait_s <= 3601 and refused.remaining == 0 and 3000 < refused.reset_s <= 3601
+    claim("take_window of a full window", told, "the seconds until 2 are over, about 3600, 0 remaining", repr(refused))
+    await _is_granted("take_window of 4 of 5", store.take_window(f"{key}2", 5, 3600, 4), 4)
+    await _is_granted("take_window of 2 where 1 is left", store.take_window(f"{key}2", 5, 3600, 2), 0)
+    await _is_granted("take_window of the 1, as a refused one takes nothing", store.take_window(f"{key}2", 5, 3600), 1)
+
+
+async def _sliding(store: AnyStore, key: str, wait: Wait) -> None:
+    """Two are taken late in the window: where it begins anew instead of sliding, two more would be granted early."""
+    await _is_granted("take_window", store.take_window(key, 2, 2 * _AFTER_S), 1)
+    await wait(1.2 * _AFTER_S)
+    await _is_granted("take_window", store.take_window(key, 2, 2 * _AFTER_S), 1)
+    first = await store.take_window(key, 2, 2 * _AFTER_S)
+    claim("take_window before the first is over", not first and first.wait_s <= _AFTER_S, "a short wait", repr(first))
+    await wait(first.wait_s)
+    await _is_granted("take_window after the wait that it told", store.take_window(key, 2, 2 * _AFTER_S), 1)
+    await _is_granted("take_window when only the first is over", store.take_window(key, 2, 2 * _AFTER_S), 0)
 
 
 async def _told_waits(store: AnyStore, key: str, wait: Wait) -> None:
     rate = Rate("7/s")
-    for _ in range(5):
-        wait_s = await store.take(key, rate, 1)
-        if wait_s:
-            claim("take of a bucket that gets 7 a second", 0 < wait_s <= 1 / 7 + 1e-6, "1/7 s at most", repr(wait_s))
-            await wait(wait_s)
-            await _expect("take after the wait that it told", store.take(key, rate, 1), 0.0)
+    for number in range(5):
+        taken = await (store.take(key, rate, 1) if number % 2 else store.grant(key, rate, 1, 3))
+        if not taken:
+            told = 0 < taken.wait_s <= 1 / 7 + 1e-6
+            claim("take of a bucket that gets 7 a second", told, "1/7 s at most", repr(taken.wait_s))
+            await wait(taken.wait_s)
+            await _is_granted("take after the wait that it told", store.take(key, rate, 1), 1)
 
 
 async def _messages(store: AnyStore, key: str, wait: Wait) -> None:
@@ -141,7 +192,8 @@ async def _leases(store: AnyStore, key: str, wait: Wait) -> None:
 async def _spaces(store: AnyStore, key: str, wait: Wait) -> None:
     await store.set(key, b"1", ttl_s=60)
     await _expect("acquire of a lease with the key of a value", store.acquire(key, "me", ttl_s=_SHORT_S), True)
-    await _expect("take from a bucket with the key of a value", store.take(key, Rate("1/s"), 1), 0.0)
+    await _is_granted("take from a bucket with the key of a value", store.take(key, Rate("1/s"), 1), 1)
+    await _is_granted("take_window with the key of a bucket", store.take_window(key, 1, 1), 1)
     await _expect("get of a value with the key of a lease and a bucket", store.get(key), b"1")
     await store.delete(key)
 
@@ -159,10 +211,38 @@ async def _refusals(store: AnyStore, key: str) -> None:
     for amount in (0, 4):
         with refusing(f"take of {amount} from a burst of 3", "1 to the burst can be taken"):
             await store.take(key, Rate("1/s"), 3, amount)
+        with refusing(f"take_window of {amount} from a limit of 3", "1 to the limit can be taken"):
+            await store.take_window(key, 3, 1, amount)
+    with refusing("grant of 0", "1 or more can be granted"):
+        await store.grant(key, Rate("1/s"), 3, 0)
+    for window_s in (0, -1.0):
+        with refusing(f"take_window with window_s={window_s}", "a window is longer than 0"):
+            await store.take_window(key, 3, window_s)
     await store.set(key, b"shop", ttl_s=_SHORT_S)
     with refusing("increment of b'shop'", "it is no counter"):
         await store.increment(key)
     await store.delete(key)
+
+
+_CHECKS = (
+    _values,
+    _times,
+    _counters,
+    _exchanges,
+    _buckets,
+    _grants,
+    _windows,
+    _sliding,
+    _told_waits,
+    _messages,
+    _leases,
+    _spaces,
+)
+
+
+async def _is_granted(where: str, operation: Any, amount: int) -> None:
+    got = await operation
+    claim(where, isinstance(got, Taken) and got.granted == amount, f"a Taken with {amount} granted", repr(got))
 
 
 async def _expect(where: str, operation: Any, expected: object) -> None:
