@@ -1,15 +1,18 @@
 """What a plugin author imports, and nothing else: the contracts between the gateway and its plugins."""
 
+from meshwright_sdk.attempt import Attempt, AttemptObserver
 from meshwright_sdk.balancing import Balancer, Endpoint, Instance, Origin, parse_origin
 from meshwright_sdk.body import Body
 from meshwright_sdk.clock import Clock, SystemClock
 from meshwright_sdk.discovery import Discovery
+from meshwright_sdk.endpoint_group import EndpointGroup
 from meshwright_sdk.entries import Entries
 from meshwright_sdk.errors import (
     BodyTooLargeError,
     ClientGoneError,
     ConfigError,
     ConnectError,
+    DeadlineError,
     DownstreamError,
     MeshwrightError,
     NoEndpointsError,
@@ -28,13 +31,16 @@ from meshwright_sdk.headers import Headers
 from meshwright_sdk.hooks import hookimpl
 from meshwright_sdk.identity import Identity
 from meshwright_sdk.instance_options import InstanceOptions, InstanceOrUrl, Weight
+from meshwright_sdk.key import Expression, Key
 from meshwright_sdk.limits import SlidingWindow, Taken, TokenBucket
 from meshwright_sdk.metrics import Counter, Gauge, Histogram, Metrics
 from meshwright_sdk.plugin import Context, NoOptions, Options, Plugin
+from meshwright_sdk.policy import EndpointPolicy, WatchedService
 from meshwright_sdk.problems import headers_of, problem
 from meshwright_sdk.regex import Regex
 from meshwright_sdk.request import Address, Request
 from meshwright_sdk.response import Response, Tunnel
+from meshwright_sdk.retry_budget import RetryBudget
 from meshwright_sdk.routing import FieldMatch, Match, Route, Router, Verdict
 from meshwright_sdk.shorthand import OneOrMany, TextFor
 from meshwright_sdk.sources import ConfigDocument, ConfigSource
@@ -47,6 +53,8 @@ from meshwright_sdk.weights import SmoothBalancer, SmoothWeights, effective_weig
 
 __all__ = [
     "Address",
+    "Attempt",
+    "AttemptObserver",
     "Balancer",
     "Body",
     "BodyTooLargeError",
@@ -59,11 +67,15 @@ __all__ = [
     "ConnectError",
     "Context",
     "Counter",
+    "DeadlineError",
     "Discovery",
     "DownstreamError",
     "Duration",
     "Endpoint",
+    "EndpointGroup",
+    "EndpointPolicy",
     "Entries",
+    "Expression",
     "FieldMatch",
     "Filter",
     "FilterCall",
@@ -77,6 +89,7 @@ __all__ = [
     "Instance",
     "InstanceOptions",
     "InstanceOrUrl",
+    "Key",
     "Match",
     "MeshwrightError",
     "Metrics",
@@ -96,6 +109,7 @@ __all__ = [
     "Request",
     "ResetError",
     "Response",
+    "RetryBudget",
     "Route",
     "Router",
     "Secret",
@@ -116,6 +130,7 @@ __all__ = [
     "UpstreamTimeoutError",
     "UrlTemplate",
     "Verdict",
+    "WatchedService",
     "Weight",
     "add_member",
     "effective_weights",

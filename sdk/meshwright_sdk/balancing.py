@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+from meshwright_sdk.attempt import AttemptObserver
 from meshwright_sdk.plugin import O_co, Plugin
 from meshwright_sdk.request import Request
 
@@ -96,10 +97,12 @@ def _is_encodable(host: str) -> bool:
 class Endpoint:
     """A live endpoint of a service: its instance, and the counts that balancers and filters read.
 
-    `in_flight` counts requests whose response's life has not ended. `weight` starts as the instance's.
+    `in_flight` counts requests whose response's life has not ended. `weight` is the instance's, times what policies
+    say: `factors` by the name of each, as `ejections` are the reasons why it is out. Both are changed by the
+    service's `EndpointGroup` alone.
     """
 
-    __slots__ = ("__weakref__", "in_flight", "instance", "origin", "requests", "weight")
+    __slots__ = ("__weakref__", "ejections", "factors", "in_flight", "instance", "origin", "requests", "weight")
 
     def __init__(self, instance: Instance) -> None:
         self.instance = instance
@@ -107,6 +110,8 @@ class Endpoint:
         self.weight = instance.weight
         self.in_flight = 0
         self.requests = 0
+        self.ejections: Mapping[str, str] = {}
+        self.factors: Mapping[str, float] = {}
 
     @property
     def url(self) -> str:
@@ -117,8 +122,11 @@ class Endpoint:
         return f"<Endpoint {self.instance.url}>"
 
 
-class Balancer(Plugin[O_co]):
-    """Chooses an endpoint for each attempt; one instance for each service and worker."""
+class Balancer(Plugin[O_co], AttemptObserver):
+    """Chooses an endpoint for each attempt; one instance for each service and worker.
+
+    It learns of endpoints and attempts by `added`, `removed`, `began` and `ended`, as far as it defines them.
+    """
 
     @abstractmethod
     def pick(self, endpoints: Sequence[Endpoint], request: Request) -> Endpoint | None:

@@ -125,6 +125,13 @@ class UpstreamTimeoutError(UpstreamError):
     code = "upstream_timeout"
 
 
+class DeadlineError(UpstreamTimeoutError):
+    """The time that the request had is over; another endpoint would be too late as well."""
+
+    code = "deadline_exceeded"
+    retryable = False
+
+
 class NoEndpointsError(UpstreamError):
     """The service has no endpoint that could take the request."""
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable
-from typing import Any, Protocol, TypeVar, overload
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, ClassVar, Protocol, TypeVar, overload
 
 from meshwright_sdk.plugin import O_co, Plugin
 from meshwright_sdk.request import Request
@@ -31,7 +31,12 @@ class Filter(Plugin[O_co]):
 
     One instance serves every request of its route at the same time, so what it keeps on `self` is shared;
     what belongs to one request goes into local variables or `request.state`.
+
+    `goes_inside` names filters that make little sense inside of this one, each with the reason in one sentence;
+    `meshwright check` warns of such an order.
     """
+
+    goes_inside: ClassVar[Mapping[str, str]] = {}
 
     async def __call__(self, request: Request, call_next: CallNext) -> Response:
         """Answer without calling on, change the request, change the response, or call again."""

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from meshwright_sdk.balancing import AnyBalancer
     from meshwright_sdk.discovery import AnyDiscovery
     from meshwright_sdk.filters import Filter, FilterCall
+    from meshwright_sdk.policy import AnyPolicy
     from meshwright_sdk.routing import AnyRouter, Route
     from meshwright_sdk.sources import AnyConfigSource
     from meshwright_sdk.store import AnyStore
@@ -41,6 +42,10 @@ class Hooks(Protocol):
     @hookspec
     def meshwright_balancers(self) -> Mapping[str, type[AnyBalancer] | str]:
         """Return the package's balancers."""
+
+    @hookspec
+    def meshwright_policies(self) -> Mapping[str, type[AnyPolicy] | str]:
+        """Return the package's policies about endpoints."""
 
     @hookspec
     def meshwright_discoveries(self) -> Mapping[str, type[AnyDiscovery] | str]:

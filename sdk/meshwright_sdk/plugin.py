@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -77,6 +77,8 @@ class Plugin(ABC, Generic[O_co]):
 
     Options: ClassVar[type[Options]] = NoOptions
     name: ClassVar[str] = ""
+    actions: ClassVar[Mapping[str, str]] = {}
+    """What the admin API can have it do, each with one sentence for people; see `act`."""
 
     def __init__(self, options: O_co, context: Context) -> None:
         self.options = options
@@ -96,6 +98,17 @@ class Plugin(ABC, Generic[O_co]):
 
     async def close(self) -> None:
         """Give back what `start` acquired; called once, after the last use."""
+
+    def state(self) -> Mapping[str, Any] | None:
+        """Return what the admin API shows of this use in this worker, as JSON can say it, or None for nothing."""
+        return None
+
+    def act(self, action: str, arguments: Mapping[str, str]) -> None:
+        """Do one of `actions` in this worker; raises ValueError for arguments that it cannot use.
+
+        It is called in every worker, and lasts as long as this use: a reload that changes its options forgets it.
+        """
+        raise NotImplementedError(action)
 
 
 def _snake_case(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import parse_qsl
 
@@ -10,9 +11,15 @@ from meshwright_sdk.errors import DownstreamError
 from meshwright_sdk.headers import Headers, RawHeaders
 
 if TYPE_CHECKING:
+    from meshwright_sdk.balancing import Endpoint
     from meshwright_sdk.identity import Identity
     from meshwright_sdk.response import Response
+    from meshwright_sdk.retry_budget import RetryBudget
     from meshwright_sdk.routing import Route
+
+
+NORMAL_PRIORITY = 5
+"""The priority of a request that nobody has given another: 0 goes first under overload, 9 last."""
 
 
 class Address(NamedTuple):
@@ -38,6 +45,12 @@ class Request:
     Upgrade request, or empty. `answers` holds every response a service gave to this request, so that none is
     left open when a filter fails. `interim` is where 1xx responses go, or None for a client that gets none.
     `state` belongs to the filters; its keys should carry the plugin's name.
+
+    What one attempt tells the next: `endpoint` is the one that the last attempt was given, `avoid` are those that
+    a service passes over while it has others, `budget` bounds attempts beyond the first, and belongs to the outermost
+    filter that makes them. `deadline` is the time, of the clock's `monotonic`, at which an answer is of no use any
+    more; it is not sent to a service after that. `priority` says what matters more under load: 0 to 9, and 5 until a
+    filter says otherwise.
     """
 
     __slots__ = (
@@ -45,8 +58,12 @@ class Request:
         "_query_params",
         "_state",
         "answers",
+        "avoid",
         "body",
+        "budget",
         "client",
+        "deadline",
+        "endpoint",
         "headers",
         "host",
         "http_version",
@@ -56,6 +73,7 @@ class Request:
         "method",
         "path",
         "path_params",
+        "priority",
         "query",
         "route",
         "scheme",
@@ -92,6 +110,11 @@ class Request:
         self.route: Route | None = None
         self.identity: Identity | None = None
         self.path_params: dict[str, str] = {}
+        self.endpoint: Endpoint | None = None
+        self.avoid: tuple[Endpoint, ...] = ()
+        self.budget: RetryBudget | None = None
+        self.deadline: float | None = None
+        self.priority = NORMAL_PRIORITY
         self._state: dict[str, Any] | None = None
         self._query_params: tuple[str, dict[str, str]] | None = None
         self._cookies: tuple[bytes, dict[str, str]] | None = None
@@ -136,6 +159,18 @@ class Request:
         if self._cookies is None or self._cookies[0] != raw:
             self._cookies = (raw, _parse_cookies(raw.decode("latin-1")))
         return self._cookies[1]
+
+    def copy(self) -> Request:
+        """Return the same request for an attempt beside this one: headers and what is assigned to it are its own.
+
+        Body, `state` and `answers` are those of this request, so that its answers are closed with this one's.
+        """
+        if self.answers is None:
+            self.answers = []
+        other = copy(self)
+        other.headers = self.headers.copy()
+        other._state = self.state
+        return other
 
     def __repr__(self) -> str:
         return f"<Request {self.method} {self.host}{self.path}>"

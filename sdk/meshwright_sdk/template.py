@@ -77,6 +77,11 @@ class Template:
         self._format = "".join(piece.replace("%", "%%") if isinstance(piece, str) else "%s" for piece in pieces)
         self.constant: str | None = None if self._getters else "".join(map(str, pieces))
 
+    @property
+    def getter(self) -> Getter | None:
+        """What looks the text up where it is one placeholder and nothing else; it is quicker than `render`."""
+        return self._getters[0] if len(self._getters) == 1 and self._format == "%s" else None
+
     def render(self, request: Request) -> str:
         """Return the text filled in for `request`, as it stands at this moment; nothing is escaped."""
         if self.constant is not None:

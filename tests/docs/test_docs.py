@@ -37,6 +37,7 @@ FOLDERS = {
     "filter": "filters",
     "router": "routers",
     "balancer": "balancers",
+    "policy": "policies",
     "discovery": "discovery",
     "store": "stores",
     "config_source": "config_sources",

@@ -20,6 +20,7 @@ _HEADINGS = {
     "filter": "Filters",
     "router": "Routers",
     "balancer": "Balancers",
+    "policy": "Policies",
     "discovery": "Discovery",
     "store": "Stores",
     "config_source": "Configuration sources",

@@ -31,6 +31,7 @@ from meshwright_sdk import (
     Match,
     OneOrMany,
     Options,
+    Percent,
     Regex,
     Secret,
     Size,
@@ -278,6 +279,16 @@ class ServiceConfig(_Config):
         PluginUse("weighted_round_robin"),
         description="What chooses an endpoint for each request.",
         json_schema_extra={"default": "weighted_round_robin"},
+    )
+    filters: tuple[FilterUse, ...] = Field(
+        (), description="Filters around each attempt at this service, whichever route it is for; outermost first."
+    )
+    policies: tuple[Annotated[PluginUse, OfKind("policy")], ...] = Field(
+        (), description="What takes endpoints out, brings them back and weighs them."
+    )
+    panic_threshold: Percent = Field(
+        Percent("50%"),
+        description="All endpoints are used when less of them than this would be left: then the judges err.",
     )
     connect_timeout: PositiveDuration = Field(Duration("5s"), description="How long connecting may take.")
     response_timeout: PositiveDuration = Field(

@@ -14,7 +14,7 @@ from meshwright.config.problems import did_you_mean, listed, quoted
 from meshwright.config.translate import PLUGIN_OPTIONS, PROBLEM
 from meshwright_sdk import ConfigError, NoOptions, Options
 
-Kind: TypeAlias = Literal["filter", "router", "balancer", "discovery", "store", "config_source"]
+Kind: TypeAlias = Literal["filter", "router", "balancer", "policy", "discovery", "store", "config_source"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 KIND_KEY = "x-meshwright-kind"

@@ -9,13 +9,25 @@ from typing import Any
 from meshwright.config.problems import KeyPath, Problem
 from meshwright.plugin_host.frames import describe_failure
 from meshwright.plugin_host.loading import FAILURES, LoadError, Source, import_attribute
-from meshwright_sdk import Balancer, ConfigError, ConfigSource, Context, Discovery, Filter, Options, Router, Store
+from meshwright_sdk import (
+    Balancer,
+    ConfigError,
+    ConfigSource,
+    Context,
+    Discovery,
+    EndpointPolicy,
+    Filter,
+    Options,
+    Router,
+    Store,
+)
 from meshwright_sdk.plugin import Plugin
 
 BASES: dict[str, type[Plugin[Any]]] = {
     "filter": Filter,
     "router": Router,
     "balancer": Balancer,
+    "policy": EndpointPolicy,
     "discovery": Discovery,
     "store": Store,
     "config_source": ConfigSource,

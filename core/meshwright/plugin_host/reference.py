@@ -21,6 +21,7 @@ FOLDERS = {
     "filter": "filters",
     "router": "routers",
     "balancer": "balancers",
+    "policy": "policies",
     "discovery": "discovery",
     "store": "stores",
     "config_source": "config_sources",
@@ -29,10 +30,16 @@ TITLES = {
     "filter": ("Filters", "decide about a request on its way in and about the response on its way out"),
     "router": ("Routers", "find the route of a request; one for the whole gateway, `router:` in the YAML"),
     "balancer": ("Balancers", "choose an endpoint for each request; one for each service, `balancer:`"),
+    "policy": ("Policies", "take endpoints of a service out, bring them back and weigh them, `policies:`"),
     "discovery": ("Discovery", "finds the endpoints of a service, `discovery:`"),
     "store": ("Stores", "keep what filters share; one for the whole gateway, `store:`"),
     "config_source": ("Configuration sources", "bring the YAML itself"),
 }
+_ONE = {
+    **{kind: title.removesuffix("s") for kind, (title, _) in TITLES.items()},
+    "policy": "Policy",
+}
+"""What one of them is called."""
 _MADE = "<!-- Made by `make docs` from the plugin's class and options: change it there. -->\n\n"
 _INTRODUCTION = f"""{_MADE}# Built-in plugins
 
@@ -73,7 +80,7 @@ def _index(infos: list[PluginInfo]) -> str:
 
 def _page(info: PluginInfo) -> str:
     text, _, example = inspect.cleandoc(info.target.__doc__ or "").partition("\nExample:\n")
-    parts = [f"{_MADE}# `{info.name}`\n", f"{TITLES[info.kind][0].removesuffix('s')}. {text.strip()}\n"]
+    parts = [f"{_MADE}# `{info.name}`\n", f"{_ONE[info.kind]}. {text.strip()}\n"]
     if example:
         parts.append(f"## Example\n\n```yaml\n{dedent(example).strip()}\n```\n")
     rows = list(option_rows(info.options)) if info.options else []

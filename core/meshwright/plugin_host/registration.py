@@ -21,6 +21,7 @@ HOOKS = {
     "filter": "meshwright_filters",
     "router": "meshwright_routers",
     "balancer": "meshwright_balancers",
+    "policy": "meshwright_policies",
     "discovery": "meshwright_discoveries",
     "store": "meshwright_stores",
     "config_source": "meshwright_config_sources",

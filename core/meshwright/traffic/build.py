@@ -143,11 +143,15 @@ class _Builder:
         self.store = self.plugin("store", config.store, ("store",), ("store",))
         router = self.plugin("router", config.router, ("router", version), ("router",))
         built = await self.services(config.services)
-        everywhere = self.filters(config.filters, ("filters",), None)
+        around = {
+            name: self.filters(each.filters, ("services", name, "filters")) for name, each in config.services.items()
+        }
+        everywhere = self.filters(config.filters, ("filters",))
         own = await self.filters_of(config.routes)
         self.refuse_problems()
         services = {name: service for name, service in built.items() if service is not None}
-        routes = await self.routes(config.routes, everywhere, own, services)
+        calls = {name: compose(around[name], service.call) for name, service in services.items()}
+        routes = await self.routes(config.routes, everywhere, own, calls)
         await self.compile(router, routes)
         return Snapshot(
             version=version,
@@ -157,6 +161,7 @@ class _Builder:
             routes=routes,
             unrouted=self.unrouted(everywhere),
             services=services,
+            calls=calls,
             parts=tuple(self.parts.values()),
             changes=tuple(self.changes),
         )
@@ -180,11 +185,11 @@ class _Builder:
         configs: Sequence[RouteConfig],
         everywhere: Sequence[FilterCall],
         own: Sequence[Sequence[FilterCall]],
-        services: Mapping[str, Upstream],
+        calls: Mapping[str, CallNext],
     ) -> tuple[LiveRoute, ...]:
         built = []
         for index, config in enumerate(configs):
-            built.append(self.route(index, config, [*everywhere, *own[index]], services))
+            built.append(self.route(index, config, [*everywhere, *own[index]], calls))
             await self.slices.turn()
         return tuple(built)
 
@@ -229,12 +234,21 @@ class _Builder:
             call=self.resources.call,
         )
 
-    def plugin(self, kind: Kind, use: PluginUse, key: Hashable, path: KeyPath, route: RouteConfig | None = None) -> Any:
+    def plugin(
+        self,
+        kind: Kind,
+        use: PluginUse,
+        key: Hashable,
+        path: KeyPath,
+        route: RouteConfig | None = None,
+        service: str | None = None,
+    ) -> Any:
         """Return one use of a plugin; what its constructor refuses is noted, and None returned."""
         place = (*path, use.name)
 
         def make(tasks: Tasks) -> Any:
-            return self.registry.build(kind, use.name, use.checked, self.context(place, tasks, route=route))
+            context = self.context(place, tasks, route=route, service=service)
+            return self.registry.build(kind, use.name, use.checked, context)
 
         with self.noting_problems():
             return self.part(key, (self.registry.find(kind, use.name).target, use.options), place, make)
@@ -247,25 +261,29 @@ class _Builder:
         except ConfigError as error:
             self.problems.extend(problems_in(error))
 
-    def filters(self, uses: Iterable[PluginUse], path: KeyPath, route: RouteConfig | None) -> list[FilterCall]:
+    def filters(self, uses: Iterable[PluginUse], path: KeyPath, route: RouteConfig | None = None) -> list[FilterCall]:
+        """Return filters in use: of every route, of one, or of the service that `path` leads to."""
+        service = str(path[1]) if path[0] == "services" else None
         built = []
         seen: dict[str, int] = {}
         for index, use in enumerate(uses):
             nth = seen[use.name] = seen.get(use.name, -1) + 1
-            key = ("filter", route and route.name, use.name, nth)
-            built.append(self.plugin("filter", use, key, (*path, index), route=route))
+            key = ("filter", route and route.name, service, use.name, nth)
+            built.append(self.plugin("filter", use, key, (*path, index), route=route, service=service))
         return built
 
     def service(self, name: str, config: ServiceConfig) -> Upstream | None:
         path = ("services", name)
         with self.noting_problems():
+            itself = config.model_copy(update={"filters": ()})  # these are parts of their own
             if config.app is not None:
-                return self.part(("service", name), config, path, lambda tasks: self.application(name, config))
+                return self.part(("service", name), itself, path, lambda tasks: self.application(name, config))
             discovery = config.discovery or self.static(config)
             fingerprint = (
-                config if config.endpoints is None else config.model_copy(update={"endpoints": ()}),
+                itself if config.endpoints is None else itself.model_copy(update={"endpoints": ()}),
                 self.registry.find("balancer", config.balancer.name).target,
                 self.registry.find("discovery", discovery.name).target,
+                *(self.registry.find("policy", policy.name).target for policy in config.policies),
             )
             key = ("service", name)
             service = self.part(key, fingerprint, path, lambda tasks: self.balanced(name, config, discovery, tasks))
@@ -277,16 +295,19 @@ class _Builder:
         return None
 
     def balanced(self, name: str, config: ServiceConfig, discovery: PluginUse, tasks: Tasks) -> Service:
-        def build(kind: Kind, use: PluginUse) -> Any:
-            context = self.context(("services", name, kind, use.name), tasks, service=name)
+        def build(kind: Kind, use: PluginUse, *path: str | int) -> Any:
+            context = self.context(("services", name, *(path or (kind,)), use.name), tasks, service=name)
             return self.registry.build(kind, use.name, use.checked, context)
 
         return Service(
             name,
             balancer=build("balancer", config.balancer),
             discovery=build("discovery", discovery),
+            policies=[build("policy", use, "policies", index) for index, use in enumerate(config.policies)],
+            panic_threshold=config.panic_threshold,
             limits=_limits(config),
             metrics=self.resources.metrics,
+            clock=self.resources.clock,
             host=config.host,
             tls=ClientTls(config.tls, self.config.document.base_dir),
         )
@@ -310,11 +331,11 @@ class _Builder:
         return LiveRoute(NO_ROUTE, Match(), compose(filters, _refuse), -1, counts)
 
     def route(
-        self, index: int, config: RouteConfig, filters: list[FilterCall], services: Mapping[str, Upstream]
+        self, index: int, config: RouteConfig, filters: list[FilterCall], calls: Mapping[str, CallNext]
     ) -> LiveRoute:
         name = config.name or ""
         counts = RouteCounts(self.resources.metrics, name)
-        handle = compose(filters, _innermost(name, config, services))
+        handle = compose(filters, _innermost(name, config, calls))
         return LiveRoute(name, config.match.compiled(), handle, index, counts)
 
 
@@ -322,12 +343,12 @@ async def _refuse(request: Request) -> Response:
     raise NoRouteError(f"no route matches {request.method} {request.host}{request.path}")
 
 
-def _innermost(name: str, config: RouteConfig, services: Mapping[str, Upstream]) -> CallNext:
+def _innermost(name: str, config: RouteConfig, calls: Mapping[str, CallNext]) -> CallNext:
     if not config.to:
         return partial(_unanswered, name)
     if len(config.to) == 1:
-        return services[config.to[0].service].call
-    return split_of(config, lambda service: services[service].call)
+        return calls[config.to[0].service]
+    return split_of(config, calls.__getitem__)
 
 
 async def _unanswered(name: str, request: Request) -> Response:

@@ -88,10 +88,10 @@ class Gateway:
 
     async def call_service(self, name: str, request: Request) -> Response:
         """Send `request` to a service of the current snapshot; raises UpstreamError."""
-        service = self.snapshot.services.get(name) if self.snapshot is not None else None
-        if service is None:
+        call = self.snapshot.calls.get(name) if self.snapshot is not None else None
+        if call is None:
             raise NoEndpointsError(f"service {name}: there is none of that name")
-        return await service.call(request)
+        return await call(request)
 
     async def handle(self, request: Request) -> Response:
         """Return the answer to `request`; whatever goes wrong becomes a problem document. Raises only CancelledError.

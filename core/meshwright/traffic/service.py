@@ -5,17 +5,22 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from copy import copy
 from functools import partial
 from typing import Any
 
 from meshwright.net.client_tls import ClientTls
 from meshwright.traffic.carrier import Carrier
+from meshwright.traffic.observers import Observers
 from meshwright.traffic.pool import Pool, PoolLimits
 from meshwright_sdk.balancing import AnyBalancer, Endpoint, Instance
+from meshwright_sdk.clock import Clock, SystemClock
 from meshwright_sdk.discovery import AnyDiscovery
-from meshwright_sdk.errors import NoEndpointsError, ProtocolError, ResetError
+from meshwright_sdk.endpoint_group import EndpointGroup
+from meshwright_sdk.errors import DeadlineError, NoEndpointsError, ProtocolError, ResetError
 from meshwright_sdk.metrics import Metrics
+from meshwright_sdk.policy import AnyPolicy
 from meshwright_sdk.request import Request
 from meshwright_sdk.response import Response
 from meshwright_sdk.tasks import Tasks
@@ -59,14 +64,22 @@ class Service:
         *,
         balancer: AnyBalancer,
         discovery: AnyDiscovery,
+        policies: Sequence[AnyPolicy] = (),
+        panic_threshold: float = 0.5,
         limits: PoolLimits,
         metrics: Metrics,
+        clock: Clock | None = None,
         host: str = "keep",
         tls: ClientTls | None = None,
     ) -> None:
         self.name = name
         self.balancer = balancer
-        self.endpoints: tuple[LiveEndpoint, ...] = ()
+        self.policies = tuple(policies)
+        self.group = EndpointGroup(panic_threshold=panic_threshold)
+        self._live: tuple[LiveEndpoint, ...] = ()
+        self._clock = clock or SystemClock()
+        self._observers = Observers((balancer, *policies), self._clock)
+        self._observed = self._observers.of_attempts
         self._discovery = discovery
         self._limits = limits
         self._keeps_host = host == "keep"
@@ -76,6 +89,13 @@ class Service:
         self._tls = tls or ClientTls()
         self._retired: list[LiveEndpoint] = []
         self._declare(metrics)
+        for policy in self.policies:
+            policy.attach(self)
+
+    @property
+    def endpoints(self) -> tuple[LiveEndpoint, ...]:
+        """Every endpoint there is, ejected or not."""
+        return self._live
 
     def _declare(self, metrics: Metrics) -> None:
         self._past = {"connects": 0, "connect_failures": 0}
@@ -84,12 +104,14 @@ class Service:
             metrics.counter(name, f"{help} to endpoints.", partial(self._total, number), service=self.name)
 
     def _total(self, number: str) -> int:
-        present: int = sum(getattr(each.pool, number) for each in (*self.endpoints, *self._retired))
+        present: int = sum(getattr(each.pool, number) for each in (*self._live, *self._retired))
         return self._past[number] + present
 
     async def start(self) -> None:
         """Begin discovery; returns with its first list, or after FIRST_ANSWER_S without one."""
         await self.balancer.start()
+        for policy in self.policies:
+            await policy.start()
         await self._discovery.start()
         self._tasks.spawn(self._watch(), name=f"discovery of {self.name}")
         self._tasks.spawn(self._sweep(), name=f"sweep of {self.name}")
@@ -106,17 +128,53 @@ class Service:
     async def close(self) -> None:
         """Stop discovery; idle connections close now, the others when their exchange is over."""
         await self._tasks.close()
-        for endpoint in (*self.endpoints, *self._retired):
+        for endpoint in (*self._live, *self._retired):
             endpoint.pool.close()
         await self._discovery.close()
-        await self.balancer.close()
+        async with AsyncExitStack() as stack:  # each is closed, whatever the others raise
+            for plugin in (self.balancer, *self.policies):
+                stack.push_async_callback(plugin.close)
 
     async def call(self, request: Request) -> Response:
-        """Send `request` to an endpoint; raises UpstreamError."""
-        endpoint = self.balancer.pick(self.endpoints, request)
+        """Send `request` to an endpoint; raises UpstreamError.
+
+        The endpoint is in `request.endpoint` from then on, also when it gives no answer.
+        """
+        if request.deadline is not None:
+            self._refuse_late(request.deadline)
+        usable: Sequence[Endpoint] = self.group.usable
+        endpoint = self.balancer.pick(_others(usable, request.avoid) if request.avoid else usable, request)
         if endpoint is None:
             raise NoEndpointsError(f"service {self.name}: no endpoint is available")
         assert isinstance(endpoint, LiveEndpoint)
+        request.endpoint = endpoint
+        if not self._observed:
+            return await self._send(endpoint, request)
+        attempt = self._observers.begin(endpoint, request)
+        try:
+            response = await self._send(endpoint, request)
+        except BaseException as error:
+            self._observers.end(attempt, None, error)
+            raise
+        self._observers.end(attempt, response, None)
+        return response
+
+    async def probe(self, endpoint: Endpoint, request: Request) -> Response:
+        """Send `request` to one endpoint; no balancer or policy learns of it. Raises UpstreamError."""
+        assert isinstance(endpoint, LiveEndpoint)
+        return await self._send(endpoint, request)
+
+    async def probe_connection(self, endpoint: Endpoint) -> None:
+        """Open a connection to one endpoint and close it; raises UpstreamError."""
+        assert isinstance(endpoint, LiveEndpoint)
+        connection = await endpoint.pool.take_new()
+        connection.close()
+
+    def _refuse_late(self, deadline: float) -> None:
+        if self._clock.monotonic() >= deadline:
+            raise DeadlineError(f"service {self.name}: the time for an answer was over before the request was sent")
+
+    async def _send(self, endpoint: LiveEndpoint, request: Request) -> Response:
         sent = request if self._keeps_host else _with_host(request, self._host or endpoint.host)
         pool = endpoint.pool
         endpoint.begin()
@@ -147,17 +205,20 @@ class Service:
         makes a new one.
         """
         wanted = list(dict.fromkeys(instances))
-        if wanted == [endpoint.instance for endpoint in self.endpoints]:
+        if wanted == [endpoint.instance for endpoint in self._live]:
             return
-        known = {endpoint.instance: endpoint for endpoint in self.endpoints}
+        before = self._live
+        known = {endpoint.instance: endpoint for endpoint in before}
         staying = {instance: known.pop(instance) for instance in wanted if instance in known}
         changed = {endpoint.url: endpoint for endpoint in known.values()}
-        self.endpoints = tuple(
+        self._live = tuple(
             staying.get(instance) or self._endpoint(instance, changed.pop(instance.url, None)) for instance in wanted
         )
-        for gone in set(known.values()).difference(self.endpoints):
+        for gone in set(known.values()).difference(self._live):
             gone.pool.close()
             self._retired.append(gone)
+        self.group.replace(self._live)
+        self._observers.changed(before, self._live)
         if self._known.is_set() and self._wants_tls:
             self._tasks.spawn(self._tls.ready(), name=f"TLS of {self.name}")
 
@@ -166,13 +227,12 @@ class Service:
         if before is None:
             return LiveEndpoint(instance, self._make_pool)
         before.instance = instance
-        before.weight = instance.weight
         return before
 
     @property
     def _wants_tls(self) -> bool:
         """Whether there is an https endpoint and the context, which takes a while to make, is missing."""
-        return self._tls.context is None and any(endpoint.pool.is_tls for endpoint in self.endpoints)
+        return self._tls.context is None and any(endpoint.pool.is_tls for endpoint in self._live)
 
     def _make_pool(self, endpoint: Endpoint) -> Pool:
         return Pool(endpoint.origin, self._limits, self._tls if endpoint.origin.scheme == "https" else None)
@@ -198,7 +258,7 @@ class Service:
         while True:
             await asyncio.sleep(_SWEEP_S)
             now = loop.time()
-            for endpoint in (*self.endpoints, *self._retired):
+            for endpoint in (*self._live, *self._retired):
                 endpoint.pool.sweep(now)
             self._forget_retired()
 
@@ -213,8 +273,14 @@ class Service:
         return {
             "name": self.name,
             "balancer": self.balancer.name,
-            "endpoints": [_endpoint_status(endpoint) for endpoint in self.endpoints],
+            "panicking": self.group.panicking,
+            "endpoints": [_endpoint_status(endpoint) for endpoint in self._live],
         }
+
+
+def _others(usable: Sequence[Endpoint], avoided: Sequence[Endpoint]) -> Sequence[Endpoint]:
+    """Return the endpoints that are not to be avoided, or all of them when none would be left."""
+    return [endpoint for endpoint in usable if endpoint not in avoided] or usable
 
 
 def _with_host(request: Request, host: bytes) -> Request:
@@ -229,7 +295,9 @@ def _endpoint_status(endpoint: LiveEndpoint) -> dict[str, Any]:
     instance = endpoint.instance
     return {
         "url": instance.url,
-        "weight": endpoint.weight,
+        "weight": instance.weight,
+        "effective_weight": endpoint.weight,
+        "ejections": dict(endpoint.ejections),
         "zone": instance.zone,
         "labels": dict(instance.labels),
         "in_flight": endpoint.in_flight,

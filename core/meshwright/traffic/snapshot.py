@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from meshwright.traffic.counts import LiveRoute, Users
 from meshwright.traffic.parts import Part
 from meshwright_sdk.balancing import Endpoint
+from meshwright_sdk.filters import CallNext
 from meshwright_sdk.request import Request
 from meshwright_sdk.response import Response
 from meshwright_sdk.routing import AnyRouter
@@ -39,8 +40,8 @@ class Upstream(Protocol):
 class Snapshot:
     """One version of the configuration with all it needs; it never changes, only its parts' own state does.
 
-    `changes` are to be made in parts that it takes over, when it is served. `unrouted` takes the requests that no route
-    takes, so that the filters of every route see them too.
+    `calls` are the services with their filters around them. `changes` are to be made in parts that it takes over, when
+    it is served. `unrouted` takes the requests that no route takes, so that the filters of every route see them too.
     """
 
     version: int
@@ -50,6 +51,7 @@ class Snapshot:
     routes: tuple[LiveRoute, ...]
     unrouted: LiveRoute
     services: Mapping[str, Upstream]
+    calls: Mapping[str, CallNext]
     parts: tuple[Part, ...]
     changes: tuple[Callable[[], None], ...] = ()
     users: Users = field(default_factory=Users)

@@ -190,6 +190,7 @@ def snapshot_of(gateway: Gateway, service: Service, filters: Sequence[FilterCall
         routes=routes,
         unrouted=routes[0],
         services={service.name: service},
+        calls={service.name: service.call},
         parts=(),
     )
 

@@ -1,0 +1,71 @@
+"""`Observers`: a service's balancer and policies, as far as they want to learn of endpoints and attempts."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from meshwright_sdk.attempt import Attempt, AttemptObserver
+from meshwright_sdk.balancing import Endpoint
+from meshwright_sdk.clock import Clock
+from meshwright_sdk.request import Request
+from meshwright_sdk.response import Response
+
+logger = logging.getLogger("meshwright.service")
+
+
+class Observers:
+    """Tells those who define a method of `AttemptObserver`, and nobody else; a failure of one is logged.
+
+    `of_attempts` is False where nobody wants to hear of any, so that none is made.
+    """
+
+    __slots__ = ("_added", "_began", "_ended", "_now", "_removed", "of_attempts")
+
+    def __init__(self, observers: Sequence[AttemptObserver], clock: Clock) -> None:
+        self._now = clock.monotonic
+        self._added = _defined(observers, "added")
+        self._removed = _defined(observers, "removed")
+        self._began = _defined(observers, "began")
+        self._ended = _defined(observers, "ended")
+        self.of_attempts = bool(self._began or self._ended)
+
+    def changed(self, before: Sequence[Endpoint], after: Sequence[Endpoint]) -> None:
+        """Tell of the endpoints that have come and gone."""
+        if self._added or self._removed:
+            known, present = set(before), set(after)
+            for endpoint in before:
+                if endpoint not in present:
+                    _tell(self._removed, endpoint)
+            for endpoint in after:
+                if endpoint not in known:
+                    _tell(self._added, endpoint)
+
+    def begin(self, endpoint: Endpoint, request: Request) -> Attempt:
+        """Return an attempt that begins now, which `end` is to follow."""
+        attempt = Attempt(endpoint, request, self._now())
+        _tell(self._began, attempt)
+        return attempt
+
+    def end(self, attempt: Attempt, response: Response | None, error: BaseException | None) -> None:
+        """Tell what became of it."""
+        attempt.response, attempt.error = response, error
+        attempt.seconds = self._now() - attempt.began
+        _tell(self._ended, attempt)
+
+
+def _defined(observers: Sequence[AttemptObserver], method: str) -> tuple[Callable[[Any], None], ...]:
+    return tuple(
+        getattr(each, method)
+        for each in observers
+        if getattr(type(each), method) is not getattr(AttemptObserver, method)
+    )
+
+
+def _tell(listeners: Sequence[Callable[[Any], None]], what: object) -> None:
+    for listener in listeners:
+        try:
+            listener(what)
+        except Exception:
+            logger.exception("%s raised", getattr(listener, "__qualname__", listener))

@@ -1,0 +1,84 @@
+"""`EndpointGroup`: the endpoints of one service, and which of them may be picked; who decides that is a policy's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import prod
+
+from meshwright_sdk.balancing import Endpoint
+
+WEIGHT_STEPS = 100
+"""How finely a factor divides one unit of weight."""
+
+
+class EndpointGroup:
+    """Every endpoint of a service in `all`, and those that balancers choose from in `usable`.
+
+    An endpoint is usable while nobody ejects it. When fewer than `panic_threshold` of all would be left (a share, 0 to
+    1), it is rather the judges that err: then all are usable. `usable` is the same object until it or a weight changes.
+    """
+
+    __slots__ = ("_watchers", "all", "panic_threshold", "panicking", "usable")
+
+    def __init__(self, endpoints: Sequence[Endpoint] = (), *, panic_threshold: float = 0.5) -> None:
+        self.panic_threshold = panic_threshold
+        self.all: tuple[Endpoint, ...] = ()
+        self.usable: tuple[Endpoint, ...] = ()
+        self.panicking = False
+        self._watchers: list[Callable[[Endpoint], None]] = []
+        self.replace(endpoints)
+
+    def replace(self, endpoints: Sequence[Endpoint]) -> None:
+        """Take another list over; for the service itself, when discovery reports one."""
+        self.all = tuple(endpoints)
+        self._refresh()
+
+    def eject(self, endpoint: Endpoint, by: str, reason: str) -> None:
+        """Take an endpoint out until whoever is called `by` restores it; `reason` is shown to people."""
+        was = endpoint.ejections
+        endpoint.ejections = {**was, by: reason}
+        if by not in was:
+            self._refresh()
+        if not was:
+            self._tell(endpoint)
+
+    def restore(self, endpoint: Endpoint, by: str) -> None:
+        """Take back what `by` had against an endpoint; others may still have theirs."""
+        if by in endpoint.ejections:
+            endpoint.ejections = {name: reason for name, reason in endpoint.ejections.items() if name != by}
+            self._refresh()
+            if not endpoint.ejections:
+                self._tell(endpoint)
+
+    def watch(self, callback: Callable[[Endpoint], None]) -> None:
+        """Have `callback` called with each endpoint that was in and is out now, or was out and is in again."""
+        self._watchers.append(callback)
+
+    def _tell(self, endpoint: Endpoint) -> None:
+        for callback in self._watchers:
+            callback(endpoint)
+
+    def scale(self, endpoint: Endpoint, by: str, factor: float) -> None:
+        """Have the endpoint weigh `factor` times what it did without `by`, 0 or more; 1 takes it back.
+
+        Factors of several are multiplied. However small, an endpoint keeps the least weight there is.
+        """
+        if factor < 0:
+            raise ValueError(f"factor: expected 0 or more; got {factor}")
+        if endpoint.factors.get(by, 1.0) != factor:
+            factors = {**endpoint.factors, by: factor}
+            endpoint.factors = {name: each for name, each in factors.items() if each != 1.0}
+            self._refresh()
+
+    def _refresh(self) -> None:
+        self._weigh()
+        fit = sum(1 for endpoint in self.all if not endpoint.ejections)
+        self.panicking = fit < len(self.all) and (fit == 0 or fit < self.panic_threshold * len(self.all))
+        self.usable = tuple(endpoint for endpoint in self.all if self.panicking or not endpoint.ejections)
+
+    def _weigh(self) -> None:
+        scaled = any(endpoint.factors for endpoint in self.all)
+        for endpoint in self.all:
+            base = endpoint.instance.weight
+            weight = round(base * WEIGHT_STEPS * prod(endpoint.factors.values())) if scaled else base
+            endpoint.weight = max(weight, min(base, 1))

@@ -1,0 +1,106 @@
+"""`Key` and `Expression`: what of a request is counted, hashed or compared, as an option; using it goes elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import CodeType
+from typing import TYPE_CHECKING, Any
+
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticKnownError, core_schema
+
+from meshwright_sdk.errors import PluginError
+from meshwright_sdk.template import Template
+
+if TYPE_CHECKING:
+    from meshwright_sdk.request import Request
+
+_PYTHON = "python:"
+
+
+class Expression:
+    """A Python expression over `request`, compiled once, such as `request.headers.get("x-plan") == "gold"`.
+
+    Whoever writes the YAML may run any code in the gateway (plugins are code), so nothing is fenced off; the built-in
+    functions are there, statements and imports are not. Raises ValueError for what is no expression.
+    """
+
+    __slots__ = ("_code", "text")
+
+    def __init__(self, text: str) -> None:
+        self.text = text.strip()
+        try:
+            self._code: CodeType = compile(self.text, "<expression>", "eval")
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+            why = error.msg if isinstance(error, SyntaxError) else error
+            raise ValueError(f"expected a Python expression over `request` ({why}); got {text!r}") from None
+
+    def evaluate(self, request: Request) -> Any:
+        """Return its value for `request`; raises PluginError, with the expression, for whatever it raises."""
+        try:
+            return eval(self._code, {"request": request})  # noqa: S307 - it is part of the configuration, as plugins are
+        except Exception as error:
+            raise PluginError(f"expression {self.text!r}: {type(error).__name__}: {error}") from error
+
+
+class Key:
+    """What of a request says which of many it belongs to; usable as an option's type.
+
+    Written `client`, `route`, `subject`, `header:NAME`, `cookie:NAME`, `query:NAME`, `param:NAME`, `claim:NAME` (the
+    words of `Template`), as a text with several of them in braces (`{client}/{route}`), or as a Python expression
+    (`python: request.path.split("/")[1]`), whose value is turned into text. `of(request)` returns the text, empty for
+    what the request does not have.
+    """
+
+    __slots__ = ("of", "text")
+
+    of: Callable[[Request], str]
+
+    def __init__(self, text: str | Key) -> None:
+        self.text = str(text)
+        if not self.text:
+            raise ValueError(f"expected a key such as client, header:NAME or claim:NAME; got {text!r}")
+        if self.text.startswith(_PYTHON):
+            expression = Expression(self.text.removeprefix(_PYTHON))
+            self.of = lambda request: str(expression.evaluate(request))
+        else:
+            self.of = _compiled(self.text)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Key) and other.text == self.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __repr__(self) -> str:
+        return f"Key({self.text!r})"
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Validate by the constructor; write it as text."""
+
+        def make(value: Any) -> Key:
+            if not isinstance(value, str | Key):
+                raise PydanticKnownError("string_type")
+            return cls(value)
+
+        return core_schema.no_info_plain_validator_function(make, serialization=core_schema.to_string_ser_schema())
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Describe the text form."""
+        return {"type": "string", "examples": ["client", "header:x-tenant", "claim:sub", "{client}/{route}"]}
+
+
+def _compiled(text: str) -> Callable[[Request], str]:
+    try:
+        template = Template(text if "{" in text else f"{{{text}}}")
+    except ValueError as error:
+        raise ValueError(f"{str(error).rpartition('; got ')[0]}; got {text!r}") from None
+    if template.constant is not None:
+        raise ValueError(f"expected a key such as client, header:NAME or claim:NAME; got {text!r}")
+    return template.getter or template.render
