@@ -296,6 +296,8 @@ class UpstreamConnection(asyncio.Protocol):
         content: ContentReader
         if has_no_body(self._method, status):
             content = CountedReader(0)
+            if status == 204 and head.has_body:
+                self._keep_alive = False  # which it may send all the same, after the next request (RFC 9110, 8.6)
         elif head.chunked:
             content = ChunkedReader()
         elif head.length is not None:

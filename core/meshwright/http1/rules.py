@@ -60,7 +60,7 @@ class Head:
 
     @property
     def has_body(self) -> bool:
-        """Whether content follows, as far as a request's head tells."""
+        """Whether content follows, as far as the head alone tells."""
         return self.chunked or bool(self.length)
 
 
