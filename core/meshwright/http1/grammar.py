@@ -20,6 +20,9 @@ _VERSION = re.compile(rb"HTTP/([0-9]\.[0-9])")
 _BLANK_LINES = re.compile(rb"(?:\r\n)*+")
 _NEVER_IN_HEADS = bytes((*range(9), 0x0B, 0x0C, *range(0x0E, 0x20), 0x7F))
 
+MAX_METHOD_BYTES = 48
+"""Of a method that is not one of the usual; no registered one is longer than 17."""
+
 _REMEMBERED_BYTES = 128
 """Longer lines are read each time: what is remembered of strangers must not add up."""
 
@@ -62,7 +65,7 @@ _known_request_line = lru_cache(maxsize=4096)(_read_request_line)
 
 def _read_method(method: bytes) -> str:
     """Return a method that is not one of the usual: other tokens than capitals are not taken by every server."""
-    if _METHOD.fullmatch(method) is None:
+    if len(method) > MAX_METHOD_BYTES or _METHOD.fullmatch(method) is None:
         raise GrammarError(f"method: expected a word in capitals (RFC 9110, section 9.1); got {method[:40]!r}")
     return method.decode("ascii")
 

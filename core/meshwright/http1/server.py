@@ -15,6 +15,7 @@ from meshwright.http1.exchange import Exchange, TunnelFlow
 from meshwright.http1.framing import ChunkedReader, CountedReader
 from meshwright.http1.grammar import (
     HEAD_END,
+    MAX_METHOD_BYTES,
     GrammarError,
     VersionError,
     after_blank_lines,
@@ -52,7 +53,7 @@ Handle = Callable[[Request], Awaitable[Response]]
 MAX_WAITING_BYTES = 64 * 1024
 """With so many bytes of later requests waiting for their turn the connection is not read."""
 
-MAX_METHOD_BYTES = 64
+AROUND_TARGET_BYTES = MAX_METHOD_BYTES + len("  HTTP/1.1")
 """Of what stands around the target in a request line that is not complete."""
 
 _NOT_BEGUN = (b"", b"\r")
@@ -204,7 +205,7 @@ class HttpServerProtocol(asyncio.Protocol):
     def _refuse_begun(self, data: bytes) -> None:
         limits = self._limits
         line, ended, _ = data.partition(b"\r\n")
-        if len(line) > limits.target_bytes + MAX_METHOD_BYTES:
+        if len(line) > limits.target_bytes + AROUND_TARGET_BYTES:
             raise _too_long(limits.target_bytes)
         if len(data) > limits.header_bytes + len(HEAD_END) - 1:
             raise _too_large(limits.header_bytes)

@@ -37,6 +37,10 @@ def target_of(size: int) -> bytes:
     return b"GET /" + b"a" * (size - 1) + b" HTTP/1.1\r\nhost: a\r\n\r\n"
 
 
+def method_of(size: int) -> bytes:
+    return b"A" * size + b" / HTTP/1.1\r\nhost: a\r\n\r\n"
+
+
 def fields_of(count: int) -> bytes:
     return b"GET / HTTP/1.1\r\nhost: a\r\n" + b"x: a\r\n" * (count - 1) + b"\r\n"
 
@@ -54,6 +58,7 @@ BOUNDS = {
     "header_size": (head_of, 1024, 431),
     "headers": (fields_of, 5, 431),
     "target_length": (target_of, 64, 414),
+    "method": (method_of, 48, 400),
     "body_size": (counted, 10, 413),
     "body_size in chunks": (chunks_of, 10, 413),
 }
