@@ -193,6 +193,7 @@ class HttpServerProtocol(asyncio.Protocol):
             if exchange.head.has_body:
                 rest = self._begin_content(exchange, rest)
         except (GrammarError, MeshwrightError) as error:
+            self._waiting = data
             self._answer_refusal(error)
             return
         if self._retiring and not rest:
@@ -518,13 +519,13 @@ class HttpServerProtocol(asyncio.Protocol):
 
     def _answer_refusal(self, error: Exception) -> None:
         """Answer what is no request that could be served, and read no more."""
-        self._waiting = b""
-        refusal = _cause(error)
-        response = problem(refusal)
+        begun, self._waiting = self._waiting, b""
+        response = problem(_cause(error))
         self._counts.refused(response.status)
         body = response.body.data or b""
         more = (date_line(int(time())), b"content-length: %d" % len(body), b"connection: close")
-        self.write(write_message(STATUS_LINES[response.status], response.headers.raw, more, body))
+        content = b"" if begun.startswith(b"HEAD ") else body
+        self.write(write_message(STATUS_LINES[response.status], response.headers.raw, more, content))
         self._begin_to_linger()
 
     # Flow control towards the client, and writing for sinks

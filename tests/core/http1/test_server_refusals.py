@@ -191,6 +191,29 @@ async def test_data_after_the_last_request_changes_nothing_about_its_answer(byte
         wire.close()
 
 
+@pytest.mark.parametrize(
+    "refused",
+    [
+        b"HEAD /%00 HTTP/1.1\r\nhost: a\r\n\r\n",
+        b"HEAD / HTTP/1.1\r\nhost: a\r\nx : a\r\n\r\n",
+        b"HEAD / HTTP/1.1\r\nhost: a\r\ncontent-length: 99999999999999\r\n\r\n",
+        b"HEAD / HTTP/1.1\r\nhost: a\r\nx: \n",
+        b"HEAD /" + b"a" * 10_000,
+    ],
+)
+@pytest.mark.parametrize("before", [b"", b"\r\n", GET])
+async def test_a_refusal_of_head_has_no_content(refused: bytes, before: bytes, bytewise: bool) -> None:
+    async with serving(echo, bytewise=bytewise) as server:
+        wire = await server.client()
+        await wire.send(before, refused)
+        if before == GET:
+            assert (await wire.message()).status == 200
+        answer = await wire.message(bodiless=True)
+        assert answer.status >= 400
+        assert int(answer.headers["content-length"]) > 0
+        assert await wire.ended()
+
+
 HEADS = {
     "long value": b"GET / HTTP/1.1\r\nhost: a\r\nx: %b\r\n\r\n" % (b"a" * 66_000),
     "long name": b"GET / HTTP/1.1\r\nhost: a\r\n%b: x\r\n\r\n" % (b"a" * 66_000),
