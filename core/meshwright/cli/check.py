@@ -29,9 +29,11 @@ def check(file: Path) -> None:
 
 
 async def _summary(file: Path) -> str:
+    from meshwright.traffic.checked import warnings_of
+
     async with built(file) as snapshot:
         config = snapshot.config.config
-        for warning in snapshot.config.warnings():
+        for warning in warnings_of(snapshot.config, snapshot.registry):
             click.echo(f"{click.style('warning', fg='yellow', bold=True)}: {warning}", err=True)
         counts = (
             (len(config.listeners), "listener"),

@@ -36,6 +36,6 @@ class Reading:
 def check(document: ConfigDocument) -> CheckedConfig:
     """Read and check a document, and log what is hardly meant; raises ConfigError with every problem."""
     config = read(document)
-    for warning in config.loaded.warnings():
+    for warning in config.warnings():
         logger.warning("%s", warning)
     return config

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from meshwright.config import (
     Document,
     LoadedConfig,
+    Problem,
     config_error,
     located,
     plugin_entries,
@@ -17,6 +19,7 @@ from meshwright.config import (
     read_document,
     validate,
 )
+from meshwright.config.order_warnings import misplaced
 from meshwright.plugin_host.registry import Registry
 from meshwright_sdk import ConfigDocument, ConfigError
 
@@ -34,6 +37,10 @@ class CheckedConfig:
         """Every file it was made of beside the document itself."""
         return self.loaded.files | self.registry.files
 
+    def warnings(self) -> list[Problem]:
+        """Return what is right and still hardly meant."""
+        return warnings_of(self.loaded, self.registry)
+
 
 def read(document: ConfigDocument) -> CheckedConfig:
     """Read and check a document, and import the plugins it names; raises ConfigError with every problem.
@@ -46,6 +53,19 @@ def read(document: ConfigDocument) -> CheckedConfig:
     except ConfigError as error:
         raise _located_in(text, error) from error
     return CheckedConfig(document, validate(text, registry.options_of), registry)
+
+
+def warnings_of(loaded: LoadedConfig, registry: Registry) -> list[Problem]:
+    """Return what is right and still hardly meant, in the configuration by itself and in the order of its filters."""
+
+    def goes_inside(name: str) -> Mapping[str, str]:
+        return getattr(registry.find("filter", name).target, "goes_inside", {})
+
+    found = [*loaded.warnings()]
+    for (path, name), (inner, other), why in misplaced(loaded.config, goes_inside):
+        wanted = f"{name} further inside than {other} (line {loaded.line_of(inner)})"
+        found.append(loaded.problem((*path, name), wanted, "it around", why))
+    return found
 
 
 def _located_in(text: Document, error: ConfigError) -> ConfigError:

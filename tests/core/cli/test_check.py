@@ -77,3 +77,41 @@ def test_a_route_that_no_request_can_reach_is_warned_of(call: Call, gateway: Pat
         'go to "route-1" (line 7) (on one host a path_regex comes after every path)\n'
     )
     assert result.stdout.startswith("ok: ")
+
+
+ORDERED = """
+from meshwright_sdk import Filter
+
+class Again(Filter):
+    goes_inside = {"instead": "it would see no failure"}
+
+class Instead(Filter):
+    pass
+"""
+
+
+def test_an_order_of_filters_that_makes_little_sense_is_warned_of(call: Call, gateway: Path, folder: Path) -> None:
+    (folder / "ordered.py").write_text(ORDERED, "utf-8")
+    yaml = """\
+plugins: [./ordered.py]
+routes:
+  - name: wrong
+    filters: [again]
+    to: [a, b]
+  - name: right
+    match: {path: /right}
+    filters: [instead, again]
+    to: b
+services:
+  a: {endpoints: ["http://127.0.0.1:1"], filters: [instead]}
+  b: {endpoints: ["http://127.0.0.1:2"]}
+"""
+    gateway.write_text(yaml, "utf-8")
+
+    result = call("check", "gateway.yaml")
+
+    assert result.exit_code == 0
+    assert result.stderr == (
+        "warning: gateway.yaml:4: routes[0].filters[0].again: expected again further inside than instead (line 11); got it "
+        "around (it would see no failure)\n"
+    )
