@@ -106,7 +106,8 @@ class Plugin(ABC, Generic[O_co]):
     def act(self, action: str, arguments: Mapping[str, str]) -> None:
         """Do one of `actions` in this worker; raises ValueError for arguments that it cannot use.
 
-        It is called in every worker, and lasts as long as this use: a reload that changes its options forgets it.
+        It is called in every worker, and again after each reload and in each new worker, until another act with the
+        same arguments takes its place. Must not wait; doing it twice is as doing it once.
         """
         raise NotImplementedError(action)
 

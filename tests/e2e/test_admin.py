@@ -8,7 +8,14 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.e2e.gateway_process import GatewayFile, refused_gateway, running_gateway
+from tests.e2e.gateway_process import (
+    GatewayFile,
+    GatewayProcess,
+    eventually,
+    kill,
+    refused_gateway,
+    running_gateway,
+)
 
 WORKERS = ("--workers", "2")
 
@@ -104,3 +111,52 @@ async def test_a_plugin_adds_routes_of_its_own(file: GatewayFile) -> None:
     file.prepend("plugins: [./extra.py]\n")
     async with running_gateway(file, *WORKERS) as gateway:
         assert (await gateway.get("/api/plugins/extra/hello")).text == "hi"
+
+
+SWITCH = """
+from meshwright_sdk import Filter, Response
+
+class Switch(Filter):
+    actions = {"off": "Answer 503.", "on": "Let requests through."}
+    off = False
+
+    def state(self):
+        return {"off": self.off}
+
+    def act(self, action, arguments):
+        if arguments:
+            raise ValueError("arguments: expected none")
+        self.off = action == "off"
+
+    async def __call__(self, request, call_next):
+        return Response.text("off", status=503) if self.off else await call_next(request)
+"""
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_a_plugin_is_told_by_hand_in_every_worker_and_in_those_that_come(file: GatewayFile, workers: str) -> None:
+    file.beside("switch.py", SWITCH)
+    file.replace("routes:", "plugins: [./switch.py]\nroutes:")
+    file.replace("to: back", "filters: [switch], to: back")
+    use = "routes.all.filters.switch"
+    async with running_gateway(file, "--workers", workers) as gateway:
+        wrong = await gateway.post("/api/act", json={"use": use, "action": "sideways"})
+        done = await gateway.post("/api/act", json={"use": use, "action": "off"})
+        (shown,) = (await gateway.get("/api/state")).json()["uses"]
+        pids = await gateway.workers()
+        if workers == "2":
+            kill(pids["1"])
+            await eventually(lambda: _is_replaced(gateway, pids["1"]))
+        async with httpx.AsyncClient() as client:
+            answers = [(await client.get(gateway.url, headers={"connection": "close"})).status_code for _ in range(20)]
+
+    assert (wrong.status_code, done.status_code) == (422, 200)
+    assert "expected one of off, on; got 'sideways'" in wrong.json()["detail"]
+    assert (shown["use"], shown["plugin"], shown["kind"]) == (use, "switch", "filter")
+    assert [each["state"] for each in shown["workers"]] == [{"off": True}] * int(workers)
+    assert set(answers) == {503}
+
+
+async def _is_replaced(gateway: GatewayProcess, pid: int) -> bool:
+    now = await gateway.workers()
+    return len(now) == 2 and pid not in now.values()

@@ -1,9 +1,10 @@
-"""What the admin API does on request: reload, explain; what it shows goes elsewhere."""
+"""What the admin API does on request: reload, explain, act; what it shows goes elsewhere."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import Request
@@ -60,8 +61,44 @@ async def reload(request: Request) -> JSONResponse:
     return JSONResponse({"result": outcome.result, "version": outcome.version})
 
 
+class ActRequest(BaseModel):
+    """What a plugin is to do."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    use: str = Field(description="Which plugin where, as /api/state names it.")
+    action: str = Field(description="One of its actions.")
+    arguments: dict[str, str] = Field({}, description="What the action needs to know.")
+
+
+Asked = TypeVar("Asked", bound=BaseModel)
+Answer = Callable[[Control, Asked], Awaitable[JSONResponse]]
+
+
 async def explain(request: Request) -> JSONResponse:
     """Tell what would become of a request, without sending anything."""
+    return await _answer(request, ExplainRequest, "{method, url, headers}", _explain)
+
+
+async def act(request: Request) -> JSONResponse:
+    """Have a plugin do something in every worker."""
+    return await _answer(request, ActRequest, "{use, action, arguments}", _act)
+
+
+async def _explain(control: Control, asked: ExplainRequest) -> JSONResponse:
+    if asked.size > MAX_HEAD_CHARACTERS:
+        detail = f"url, headers: expected at most {MAX_HEAD_CHARACTERS} characters together; got {asked.size}"
+        return problem_response(413, "head_too_large", detail)
+    return JSONResponse(await control.fleet.explain(asked.method, asked.url, asked.pairs))
+
+
+async def _act(control: Control, asked: ActRequest) -> JSONResponse:
+    await control.act(asked.use, asked.action, asked.arguments)
+    return JSONResponse({"use": asked.use, "action": asked.action})
+
+
+async def _answer(request: Request, model: type[Asked], form: str, answer: Answer[Asked]) -> JSONResponse:
+    """Return what `answer` says to the body, or the problem with either."""
     try:
         async with asyncio.timeout(BODY_S):
             body = await _body(request)
@@ -70,15 +107,10 @@ async def explain(request: Request) -> JSONResponse:
     if body is None:
         return problem_response(413, "body_too_large", f"body: expected at most {MAX_BODY_BYTES} bytes; got more")
     try:
-        asked = ExplainRequest.model_validate_json(body)
-        if asked.size > MAX_HEAD_CHARACTERS:
-            detail = f"url, headers: expected at most {MAX_HEAD_CHARACTERS} characters together; got {asked.size}"
-            return problem_response(413, "head_too_large", detail)
-        control: Control = request.app.state.control
-        return JSONResponse(await control.fleet.explain(asked.method, asked.url, asked.pairs))
+        return await answer(request.app.state.control, model.model_validate_json(body))
     except ValidationError as error:
         problems = [{"message": _sentence(each["loc"], each["msg"])} for each in error.errors()]
-        return problem_response(422, "bad_request", "expected {method, url, headers} as JSON", problems=problems)
+        return problem_response(422, "bad_request", f"expected {form} as JSON", problems=problems)
     except ValueError as error:
         return problem_response(422, "bad_request", str(error))
     except (ConnectionError, TimeoutError):

@@ -34,6 +34,8 @@ def admin_app(control: Control, config: CheckedConfig) -> ASGIApp:
         Route("/api/routes", views.routes),
         Route("/api/services", views.services),
         Route("/api/plugins", views.plugins),
+        Route("/api/state", views.state),
+        Route("/api/act", actions.act, methods=["POST"]),
         Route("/api/reload", actions.reload, methods=["POST"]),
         Route("/api/explain", actions.explain, methods=["POST"]),
         *_plugin_routes(config.registry),

@@ -75,6 +75,12 @@ def _endpoint(endpoint: dict[str, Any], shown: Callable[[str], str]) -> dict[str
     return {**endpoint, **texts, **({"labels": labels} if "labels" in endpoint else {})}
 
 
+async def state(request: Request) -> JSONResponse:
+    """Show what plugins tell of themselves, such as whether a breaker is open, and what they can be told."""
+    applied = _applied(request)
+    return JSONResponse({"version": applied.version, "uses": await _control(request).fleet.states()})
+
+
 def plugins(request: Request) -> JSONResponse:
     """Show every plugin there is, with the schema of its options. Runs in a thread, for it may import some."""
     return JSONResponse({"plugins": [_plugin(info) for info in _applied(request).config.registry.all()]})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ import click
 from meshwright.cli.files import FILE, built
 
 if TYPE_CHECKING:
-    from meshwright.traffic.explain import Explanation, ServiceChoice
+    from meshwright.traffic.explain import Explanation, FilterStep, ServiceChoice
 
 
 class HeaderType(click.ParamType[tuple[str, str]]):
@@ -93,24 +93,30 @@ def _lines(explanation: Explanation) -> Iterator[str]:
 
 
 def _filters(explanation: Explanation) -> Iterator[str]:
-    import json
-
     yield _heading("Filters, outermost first")
-    for number, step in enumerate(explanation.filters, 1):
-        options = f" {json.dumps(step.options, ensure_ascii=False)}" if step.options else ""
-        yield f"  {number}. {step.name}{options}  ({step.scope})"
+    yield from _steps(explanation.filters)
     if not explanation.filters:
         yield "  none"
+
+
+def _steps(steps: Sequence[FilterStep]) -> Iterator[str]:
+    import json
+
+    for number, step in enumerate(steps, 1):
+        options = f" {json.dumps(step.options, ensure_ascii=False)}" if step.options else ""
+        yield f"  {number}. {step.name}{options}  ({step.scope})"
 
 
 def _service(service: ServiceChoice) -> Iterator[str]:
     balancer = f", balancer {service.balancer}" if service.balancer else ", an application in the gateway"
     share = f", {service.share:.1%} of the requests" if service.share < 1 else ""
     yield _heading(f"Service {service.name}{share}{balancer}", strong=service.chosen)
+    yield from _steps(service.filters)
     width = max((len(endpoint.url) for endpoint in service.endpoints), default=0)
     for endpoint in service.endpoints:
         zone = f", zone {endpoint.zone}" if endpoint.zone else ""
-        line = f"{endpoint.url:{width}}  weight {endpoint.weight}{zone}"
+        ejected = "".join(f", out by {name}: {reason}" for name, reason in endpoint.ejected.items())
+        line = f"{endpoint.url:{width}}  weight {endpoint.weight}{zone}{ejected}"
         yield _marked(service.chosen and endpoint.picked, line)
     if service.balancer and not service.endpoints:
         yield click.style("  No endpoint: the answer would be 503, code no_endpoints.", fg="yellow")

@@ -47,6 +47,10 @@ class LoadedConfig:
             return redacted_filters(self.document, self.config, ())
         return redacted_filters(self.document, self.config.routes[route], ("routes", route))
 
+    def redacted_filters_of(self, service: str) -> list[Any]:
+        """Return the filters of a service in the same way."""
+        return redacted_filters(self.document, self.config.services[service], ("services", service))
+
     def line_of(self, path: KeyPath) -> int | None:
         """Return the line of the value at `path`, or of the nearest one around it."""
         return self.document.line_of(path)

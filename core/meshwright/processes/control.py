@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from meshwright.config.problems import listed
+from meshwright.processes.acts import Acts
 from meshwright.processes.collector import collector
 from meshwright.processes.exposition import FamilyDump, dump
 from meshwright.processes.fleet import Fleet, ask
@@ -113,6 +114,7 @@ class Control:
         self._acknowledge_s = acknowledge_s
         self._numbers = count(1)
         self._lock = asyncio.Lock()
+        self._acts = Acts()
         self.counts = Metrics()
         self._reloads = self._count_what_happens()
 
@@ -161,8 +163,14 @@ class Control:
             reading, version = self.applied.reading, self.applied.version
             await _everywhere(workers, lambda worker: worker.prepare(reading, version), version, within_s)
             await _everywhere(workers, lambda worker: worker.commit(version), version, within_s)
+            await self._acts.make_again(workers, within_s)
             for worker in workers:
                 self.fleet.join(worker)
+
+    async def act(self, use: str, action: str, arguments: Mapping[str, str]) -> None:
+        """Have a plugin do something in every worker, also in those to come; raises ValueError or ConnectionError."""
+        async with self._lock:
+            await self._acts.make(self.fleet.workers.values(), use, action, arguments, self._acknowledge_s)
 
     async def metrics(self) -> list[FamilyDump]:
         """Return everything that was counted, all workers added up."""
@@ -244,6 +252,7 @@ class Control:
             if isinstance(error, BaseException):
                 logger.error("worker %s did not take version %d into use: %r", worker.name, version, error)
                 worker.give_up()
+        await self._acts.make_again(self.fleet.workers.values(), self._acknowledge_s)
         for part in self.parts:
             await part.commit(version)
 

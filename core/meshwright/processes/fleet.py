@@ -56,6 +56,18 @@ class Fleet:
                 self._ledger.report(worker.name, answer)
         return add_up((own, self._ledger.total()))
 
+    async def states(self) -> list[dict[str, Any]]:
+        """Return what plugins show of themselves: each use with its state in every worker, sorted by name."""
+        uses: dict[str, dict[str, Any]] = {}
+        answers = await ask(self.workers.values(), lambda worker: worker.state(), self._answer_s)
+        for worker, answer in sorted(answers.items(), key=lambda item: item[0].name):
+            for name, shown in answer.items() if not isinstance(answer, BaseException) else ():
+                own = {key: shown[key] for key in ("state", "error") if key in shown}
+                alike = {key: value for key, value in shown.items() if key not in own}
+                use = uses.setdefault(name, {"use": name, **alike, "workers": []})
+                use["workers"].append({"worker": worker.name, **own})
+        return [uses[name] for name in sorted(uses)]
+
     async def explain(self, method: str, url: str, headers: Sequence[tuple[str, str]]) -> dict[str, Any]:
         """Return the explanation of the first worker; raises ConnectionError when there is none."""
         for worker in self.workers.values():

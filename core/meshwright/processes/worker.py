@@ -7,9 +7,11 @@ import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from meshwright.config import config_error, problems_in
+from meshwright.config.problems import did_you_mean
+from meshwright.plugin_host.frames import describe_failure
 from meshwright.processes.collector import collector
 from meshwright.processes.exposition import FamilyDump, dump
 from meshwright.processes.listeners import Listeners, PreparedListener
@@ -18,6 +20,9 @@ from meshwright.processes.vitals import Vitals
 from meshwright.traffic.gateway import Gateway
 from meshwright.traffic.snapshot import Snapshot
 from meshwright_sdk import ConfigError, Metrics, Tasks
+
+if TYPE_CHECKING:
+    from meshwright.traffic.uses import Use
 
 logger = logging.getLogger("meshwright.worker")
 
@@ -91,6 +96,23 @@ class LocalWorker:
         assert self._gateway.snapshot is not None
         return explain(self._gateway.snapshot, method, url, [(name, value) for name, value in headers]).to_dict()
 
+    async def state(self) -> dict[str, Any]:
+        """Return what plugins show of themselves; one that fails shows its failure."""
+        return {name: _shown(use) for name, use in self._uses().items()}
+
+    async def act(self, use: str, action: str, arguments: Mapping[str, str]) -> None:
+        """Have a plugin do something; raises ValueError for a use that there is not, and for what it cannot do."""
+        uses = self._uses()
+        if use not in uses:
+            hint = did_you_mean(use, uses)
+            raise ValueError(f"use: expected one that /api/state shows; got {use!r}{hint and f' ({hint})'}")
+        uses[use].act(action, arguments)
+
+    def _uses(self) -> dict[str, Use]:
+        from meshwright.traffic.uses import uses_of  # for people, who are rare
+
+        return uses_of(self._gateway.snapshot) if self._gateway.snapshot is not None else {}
+
     async def stop(self, grace_s: float) -> None:
         """Drain and close; safe to call again while it runs, with less patience."""
         await self._listeners.close(grace_s)
@@ -120,3 +142,11 @@ class LocalWorker:
     def _tell(self, hook: str) -> None:
         if self._gateway.snapshot is not None:
             self._gateway.snapshot.registry.tell(hook)
+
+
+def _shown(use: Use) -> dict[str, Any]:
+    try:
+        return use.show()
+    except Exception as error:
+        logger.exception("%s: its state cannot be had", use.name)
+        return {"kind": use.kind, "plugin": use.plugin.name, "actions": {}, "error": describe_failure(error)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from meshwright.processes.exposition import FamilyDump
@@ -40,6 +40,12 @@ class WorkerHandle(Protocol):
 
     async def explain(self, method: str, url: str, headers: Sequence[Sequence[str]]) -> dict[str, Any]:
         """Return what would become of a request; raises ValueError for what is no request."""
+
+    async def state(self) -> dict[str, Any]:
+        """Return what plugins show of themselves, by the names of their uses, as JSON can say it."""
+
+    async def act(self, use: str, action: str, arguments: Mapping[str, str]) -> None:
+        """Have a plugin do something; raises ValueError for a use that there is not, and for what it cannot do."""
 
     async def stop(self, grace_s: float) -> None:
         """Accept nothing more, let running requests end, and return when they have or the time is over."""

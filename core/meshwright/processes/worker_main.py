@@ -55,7 +55,9 @@ class WorkerProcess:
             return await self._stop(**arguments)
         if call == "explain":
             return await self._explain(**arguments)
-        if call in ("commit", "discard", "status", "metrics"):
+        if call == "act":
+            return await self._act(**arguments)
+        if call in ("commit", "discard", "status", "metrics", "state"):
             return await getattr(self._worker, call)(**arguments)
         raise LookupError(f"there is no call {call}")
 
@@ -70,6 +72,13 @@ class WorkerProcess:
             return {"explanation": await self._worker.explain(**asked)}
         except ValueError as error:
             return {"refused": str(error)}
+
+    async def _act(self, **asked: Any) -> dict[str, Any]:
+        try:
+            await self._worker.act(**asked)
+        except ValueError as error:
+            return {"refused": str(error)}
+        return {}
 
     async def _stop(self, grace_s: float) -> None:
         """Drain, whoever asked first; whoever asks later waits for the same end."""

@@ -50,17 +50,22 @@ class EndpointChoice:
     zone: str
     in_flight: int
     picked: bool
+    ejected: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceChoice:
-    """A service of the route and its share of the requests; `balancer` is empty for an application."""
+    """A service of the route and its share of the requests; `balancer` is empty for an application.
+
+    `filters` go around each attempt at it.
+    """
 
     name: str
     share: float
     chosen: bool
     balancer: str
     endpoints: tuple[EndpointChoice, ...]
+    filters: tuple[FilterStep, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,7 +160,9 @@ def _services(snapshot: Snapshot, route: RouteConfig, request: Request) -> Itera
         service = snapshot.services[target.service]
         config = snapshot.config.config.services[target.service]
         use = config.balancer
-        picked = _pick(snapshot, use, service.endpoints, request) if service.endpoints else None
+        usable = [endpoint for endpoint in service.endpoints if not endpoint.ejections] or service.endpoints
+        picked = _pick(snapshot, use, usable, request) if usable else None
+        around = snapshot.config.redacted_filters_of(target.service)
         yield ServiceChoice(
             name=target.service,
             share=target.weight / total if total else 1 / len(route.to),
@@ -164,6 +171,7 @@ def _services(snapshot: Snapshot, route: RouteConfig, request: Request) -> Itera
             endpoints=tuple(
                 _endpoint(each, shown(target.service, each.instance.zone), each is picked) for each in service.endpoints
             ),
+            filters=tuple(_steps(f"each attempt at {target.service}", config.filters, around)),
         )
 
 
@@ -193,4 +201,5 @@ def _endpoint(endpoint: Endpoint, zone: str, picked: bool) -> EndpointChoice:
         zone=zone,
         in_flight=endpoint.in_flight,
         picked=picked,
+        ejected=dict(endpoint.ejections),
     )

@@ -347,3 +347,51 @@ async def started_with_plugin(folder: Path, routes: str) -> Control:
 
 def test_the_document_of_the_fakes_is_right() -> None:
     assert check(document()).loaded.config.listeners[0].name == "web"
+
+
+BREAKER = {"kind": "filter", "plugin": "breaker", "actions": {"open": "Open it."}}
+
+
+async def test_state_shows_each_use_with_what_every_worker_says_of_it() -> None:
+    first, second = FakeWorker("0"), FakeWorker("1")
+    first.uses = {"filters.breaker": {**BREAKER, "state": {"is": "open"}}}
+    second.uses = {"filters.breaker": {**BREAKER, "error": "KeyError: 'x'"}}
+    control = await started(first, second)
+
+    async with client_of(control) as client:
+        shown = (await client.get("/api/state")).json()
+
+    workers = [{"worker": "0", "state": {"is": "open"}}, {"worker": "1", "error": "KeyError: 'x'"}]
+    assert shown == {"version": 1, "uses": [{"use": "filters.breaker", **BREAKER, "workers": workers}]}
+
+
+async def test_an_act_reaches_every_worker() -> None:
+    workers = FakeWorker("0"), FakeWorker("1")
+    for worker in workers:
+        worker.uses = {"filters.breaker": {**BREAKER, "state": {}}}
+    control = await started(*workers)
+    asked = {"use": "filters.breaker", "action": "open", "arguments": {"endpoint": "http://a:1"}}
+
+    async with client_of(control) as client:
+        done = await client.post("/api/act", json=asked)
+
+    assert (done.status_code, done.json()) == (200, {"use": "filters.breaker", "action": "open"})
+    for worker in workers:
+        assert worker.acts == [("filters.breaker", "open", {"endpoint": "http://a:1"})]
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"use": "filters.other", "action": "open"}, "use: there is no filters.other"),
+        ({"use": "filters.breaker"}, "expected {use, action, arguments} as JSON"),
+        ([], "expected {use, action, arguments} as JSON"),
+    ],
+)
+async def test_an_act_that_is_none_is_refused(asked: object, said: str) -> None:
+    control = await started(FakeWorker())
+
+    async with client_of(control) as client:
+        refused = await client.post("/api/act", json=asked)
+
+    assert (refused.status_code, refused.json()["detail"]) == (422, said)

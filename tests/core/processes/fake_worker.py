@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,8 @@ class FakeWorker:
         self.may_end.set()
         self.counts = Metrics()
         self.services: list[dict[str, Any]] = []
+        self.uses: dict[str, dict[str, Any]] = {}
+        self.acts: list[tuple[str, str, dict[str, str]]] = []
         self.explained: list[tuple[str, str, Sequence[Sequence[str]]]] = []
 
     async def prepare(self, reading: Reading, version: int) -> None:
@@ -74,6 +76,16 @@ class FakeWorker:
         await self._behave("explain")
         self.explained.append((method, url, headers))
         return {"route": "orders"}
+
+    async def state(self) -> dict[str, Any]:
+        await self._behave("state")
+        return self.uses
+
+    async def act(self, use: str, action: str, arguments: Mapping[str, str]) -> None:
+        await self._behave("act")
+        if use not in self.uses:
+            raise ValueError(f"use: there is no {use}")
+        self.acts.append((use, action, dict(arguments)))
 
     async def stop(self, grace_s: float) -> None:
         self.stopped_with.append(grace_s)

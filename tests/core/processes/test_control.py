@@ -441,3 +441,45 @@ async def test_reloads_are_counted_by_what_became_of_them() -> None:
     assert 'meshwright_reloads_total{result="unchanged"} 0\n' in page
     assert "meshwright_config_version 2\n" in page
     assert "meshwright_workers 1\n" in page
+
+
+async def test_what_was_done_by_hand_is_done_again_after_a_reload_and_in_a_new_worker() -> None:
+    worker, other = FakeWorker("0"), FakeWorker("1")
+    worker.uses = other.uses = {"filters.breaker": {}}
+    control = await started(worker)
+
+    await control.act("filters.breaker", "open", {})
+    await control.act("filters.breaker", "closed", {})
+    await control.reload("test")
+    await control.admit([other])
+
+    assert worker.acts == [("filters.breaker", each, {}) for each in ("open", "closed", "closed")]
+    assert other.acts == [("filters.breaker", "closed", {})]
+
+
+async def test_what_was_done_by_hand_is_forgotten_with_its_use() -> None:
+    worker = FakeWorker()
+    worker.uses = {"filters.breaker": {}}
+    control = await started(worker)
+    await control.act("filters.breaker", "open", {})
+
+    worker.uses = {}
+    await control.reload("test")
+    worker.uses = {"filters.breaker": {}}
+    await control.reload("test")
+
+    assert len(worker.acts) == 1
+
+
+async def test_an_act_that_no_worker_did_is_not_kept() -> None:
+    worker = FakeWorker()
+    control = await started(worker)
+    worker.failure["act"] = ConnectionResetError()
+
+    with pytest.raises(ConnectionError):
+        await control.act("filters.breaker", "open", {})
+    del worker.failure["act"]
+    worker.uses = {"filters.breaker": {}}
+    await control.reload("test")
+
+    assert worker.acts == []

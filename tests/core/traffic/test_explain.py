@@ -78,6 +78,7 @@ async def test_it_can_be_said_in_json(snapshot: Snapshot) -> None:
         "zone": "",
         "in_flight": 0,
         "picked": True,
+        "ejected": {},
     }
 
 
