@@ -15,6 +15,7 @@ def meshwright_filters() -> Mapping[str, str]:
         "compress": "meshwright_plugins.filters.compress:Compress",
         "cors": "meshwright_plugins.filters.cors:Cors",
         "headers": "meshwright_plugins.filters.headers:EditHeaders",
+        "priority": "meshwright_plugins.filters.priority:PriorityOf",
         "redirect": "meshwright_plugins.filters.redirect:Redirect",
         "request_id": "meshwright_plugins.filters.request_id:RequestId",
         "respond": "meshwright_plugins.filters.respond:Respond",

@@ -36,6 +36,7 @@ from meshwright_sdk.limits import SlidingWindow, Taken, TokenBucket
 from meshwright_sdk.metrics import Counter, Gauge, Histogram, Metrics
 from meshwright_sdk.plugin import Context, NoOptions, Options, Plugin
 from meshwright_sdk.policy import EndpointPolicy, WatchedService
+from meshwright_sdk.priority import Priority
 from meshwright_sdk.problems import headers_of, problem
 from meshwright_sdk.regex import Regex
 from meshwright_sdk.request import Address, Request
@@ -103,6 +104,7 @@ __all__ = [
     "Percent",
     "Plugin",
     "PluginError",
+    "Priority",
     "ProtocolError",
     "Rate",
     "Regex",

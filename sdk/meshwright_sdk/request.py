@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl
 from meshwright_sdk.body import Body
 from meshwright_sdk.errors import DownstreamError
 from meshwright_sdk.headers import Headers, RawHeaders
+from meshwright_sdk.priority import NORMAL_PRIORITY
 
 if TYPE_CHECKING:
     from meshwright_sdk.balancing import Endpoint
@@ -16,10 +17,6 @@ if TYPE_CHECKING:
     from meshwright_sdk.response import Response
     from meshwright_sdk.retry_budget import RetryBudget
     from meshwright_sdk.routing import Route
-
-
-NORMAL_PRIORITY = 5
-"""The priority of a request that nobody has given another: 0 goes first under overload, 9 last."""
 
 
 class Address(NamedTuple):

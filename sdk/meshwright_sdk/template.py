@@ -38,8 +38,13 @@ WORDS: dict[str, Getter] = {
 
 
 def _header(name: str) -> Getter:
-    encode_name(name)
-    return lambda request: request.headers.get(name, "")
+    raw = encode_name(name)
+
+    def get(request: Request) -> str:
+        value = request.headers.get_bytes(raw)
+        return "" if value is None else value.decode("latin-1")
+
+    return get
 
 
 def _claim(name: str) -> Getter:
