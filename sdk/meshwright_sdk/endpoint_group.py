@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from math import prod
 
 from meshwright_sdk.balancing import Endpoint
+
+logger = logging.getLogger("meshwright.service")
 
 WEIGHT_STEPS = 100
 """How finely a factor divides one unit of weight."""
@@ -51,12 +54,18 @@ class EndpointGroup:
                 self._tell(endpoint)
 
     def watch(self, callback: Callable[[Endpoint], None]) -> None:
-        """Have `callback` called with each endpoint that was in and is out now, or was out and is in again."""
+        """Have `callback` called with each endpoint that was in and is out now, or was out and is in again.
+
+        What it raises is logged and goes no further.
+        """
         self._watchers.append(callback)
 
     def _tell(self, endpoint: Endpoint) -> None:
         for callback in self._watchers:
-            callback(endpoint)
+            try:
+                callback(endpoint)
+            except Exception:
+                logger.exception("%s raised", getattr(callback, "__qualname__", callback))
 
     def scale(self, endpoint: Endpoint, by: str, factor: float) -> None:
         """Have the endpoint weigh `factor` times what it did without `by`, 0 or more; 1 takes it back.

@@ -275,7 +275,7 @@ def test_the_package_on_the_page_is_found_when_it_is_installed(package: Path) ->
     checked = run(package, "meshwright", "check", "gateway.yaml")
     command = run(package, "meshwright", "about")
 
-    assert listed.stdout.count("(acme 1.0)") == 6
+    assert listed.stdout.count("(acme 1.0)") == 7
     assert (checked.returncode, command.stdout) == (0, "Acme 1.0\n"), checked.stderr + command.stderr
 
 

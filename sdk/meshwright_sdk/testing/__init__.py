@@ -1,4 +1,4 @@
-"""What a plugin's tests need: requests, a fake upstream, a clock to turn by hand, conformance checks, a gateway."""
+"""What a plugin's tests need: requests, a fake upstream and service, a manual clock, conformance checks, a gateway."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from meshwright_sdk.testing.checks import (
     check_config_source,
     check_discovery,
     check_filter,
+    check_policy,
     check_router,
     check_store,
 )
@@ -15,9 +16,11 @@ from meshwright_sdk.testing.clock import ManualClock
 from meshwright_sdk.testing.files import import_file
 from meshwright_sdk.testing.gateway import RunningGateway, gateway
 from meshwright_sdk.testing.messages import make_endpoint, make_request
+from meshwright_sdk.testing.service import FakeService
 from meshwright_sdk.testing.upstream import FakeUpstream
 
 __all__ = [
+    "FakeService",
     "FakeUpstream",
     "ManualClock",
     "RunningGateway",
@@ -26,6 +29,7 @@ __all__ = [
     "check_config_source",
     "check_discovery",
     "check_filter",
+    "check_policy",
     "check_router",
     "check_store",
     "gateway",
