@@ -404,6 +404,8 @@ class HttpServerProtocol(asyncio.Protocol):
             self._task = None  # from here on the two connections call each other
             source.pipe(sink)
             sink.flush_head()
+            if self._writable is not None:
+                source.pause()  # interim responses may have filled the connection before there was anything to pause
         else:
             await self._pump(source, sink)
 
@@ -572,6 +574,8 @@ class HttpServerProtocol(asyncio.Protocol):
             self._body_source = tunnel.incoming
             self._task = None  # from here on the two connections call each other
             tunnel.join(source, TunnelSink(self, exchange, response))
+            if self._writable is not None:
+                tunnel.incoming.pause()
             return
         try:
             await carry(source, tunnel, self._write_and_drain)

@@ -6,7 +6,7 @@ import pytest
 
 from meshwright_sdk import CallNext, Request, Response
 from tests.core.http1.harness import Rig, gateway_to
-from tests.core.http1.wire import Message, Script, Wire, turns, until
+from tests.core.http1.wire import Message, Script, Wire, push, turns, until
 
 GET = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
@@ -302,3 +302,35 @@ async def test_an_upstream_that_dies_after_one_is_a_502() -> None:
         assert await statuses(wire) == [103, 502]
         await wire.send(GET)
         assert await statuses(wire) == [103, 502]
+
+
+@pytest.mark.parametrize("switch", [False, True])
+async def test_a_client_that_takes_none_stops_what_comes_after_them_too(switch: bool) -> None:
+    size = 48 * 2**20
+    early = b"HTTP/1.1 103 Early Hints\r\nlink: " + b"a" * 60_000 + b"\r\n\r\n"
+    head = b"101 S\r\nconnection: upgrade\r\nupgrade: foo" if switch else b"200 OK\r\ncontent-length: %d" % size
+    sent = 0
+
+    async def script(wire: Wire) -> None:
+        nonlocal sent
+        await wire.message()
+        await wire.send(early * 16)
+        await until(lambda: rig.server.connection._writable is not None)
+        await wire.send(b"HTTP/1.1 " + head + b"\r\n\r\n")
+        sent = await push(wire, size)
+        stalled.set()
+        await push(wire, size - sent)
+        await wire.rest()
+
+    stalled = asyncio.Event()
+    async with gateway_to(script, small_buffers=True) as rig:
+        wire = await rig.client()
+        await wire.send(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: foo\r\n\r\n")
+        await stalled.wait()
+        assert sent < 12 * 2**20
+        assert [(await wire.message()).status for _ in range(16)] == [103] * 16
+        await wire.head()
+        got = 0
+        while got < size:
+            got += len(await wire.reader.read(2**20))
+        assert got == size
