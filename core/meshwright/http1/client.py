@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterable
+from time import time
 from typing import TYPE_CHECKING, Protocol, cast
 
 from meshwright.http1.framing import ChunkedReader, ContentReader, CountedReader, UnboundedReader
@@ -14,6 +15,7 @@ from meshwright.http1.rules import (
     REMEMBERED_BYTES,
     Head,
     MessageWriter,
+    date_at,
     has_no_body,
     keeps_alive,
     read_head,
@@ -322,7 +324,10 @@ class UpstreamConnection(asyncio.Protocol):
             self._content = content
             if content.complete:
                 self._end_body(content)
-        waiter.set_result(Response(status, Headers.from_raw(head.fields.copy()), body))
+        fields = head.fields.copy()
+        if not head.dated:
+            fields.append((b"date", date_at(int(time()))))  # RFC 9110, section 6.6.1
+        waiter.set_result(Response(status, Headers.from_raw(fields), body))
 
     def _read_content(self, content: ContentReader, data: bytes) -> None:
         piece, rest = content.feed(data)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from email.utils import formatdate
 from functools import lru_cache
 from time import time
 from typing import Protocol
 
 from meshwright.http1.exchange import Exchange
-from meshwright.http1.rules import STATUS_LINES, MessageWriter, chunk, last_chunk
+from meshwright.http1.rules import STATUS_LINES, MessageWriter, chunk, date_at, last_chunk
 from meshwright_sdk.errors import PluginError
 from meshwright_sdk.response import Response
 
@@ -60,7 +59,7 @@ def write_response(
 @lru_cache(maxsize=1)
 def date_line(second: int) -> bytes:
     """Return the Date field of that second; made once for all the answers in it."""
-    return b"date: " + formatdate(second, usegmt=True).encode("ascii")
+    return b"date: " + date_at(second)
 
 
 class ResponseSink:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from email.utils import formatdate
 from functools import lru_cache
 from ipaddress import IPv6Address
 from itertools import product
@@ -44,8 +45,8 @@ class Head:
     """What the fields of one message say about its framing and its connection; nobody changes one that was read.
 
     `fields` are those that go on; `length` is the Content-Length or None; `options` are the lower-case words of
-    `Connection`; `tells_way`: one of `FORWARDED` came. Defaults stand on the class: one is made for each message,
-    and most set only `fields`.
+    `Connection`; `tells_way`: one of `FORWARDED` came; `dated`: Date did. Defaults stand on the class: one is made
+    for each message, and most set only `fields`.
     """
 
     fields: RawHeaders
@@ -57,6 +58,7 @@ class Head:
     expects_continue: bool = False
     ends_here: bool = False
     tells_way: bool = False
+    dated: bool = False
 
     @property
     def has_body(self) -> bool:
@@ -159,6 +161,10 @@ def _read_way(head: Head, value: bytes, error: type[MeshwrightError]) -> None:
     head.tells_way = True
 
 
+def _read_date(head: Head, value: bytes, error: type[MeshwrightError]) -> None:
+    head.dated = True
+
+
 _READERS = {
     **dict.fromkeys(ENDING_HERE, _drop),
     **dict.fromkeys(FORWARDED, _read_way),
@@ -170,6 +176,7 @@ _READERS = {
     b"host": _read_host,
     b"upgrade": _read_upgrade,
     b"expect": _read_expect,
+    b"date": _read_date,
 }
 
 
@@ -201,6 +208,12 @@ def _bad_host(value: bytes) -> DownstreamError:
 
 STATUS_LINES = {status: f"HTTP/1.1 {status} {phrase_of(status)}".encode("ascii") for status in range(100, 1000)}
 """The status line of every status code, whatever the upstream's reason phrase was."""
+
+
+@lru_cache(maxsize=1)
+def date_at(second: int) -> bytes:
+    """Return the value of Date in that second of Unix time; made once for all the messages in it."""
+    return formatdate(second, usegmt=True).encode("ascii")
 
 
 def write_message(
