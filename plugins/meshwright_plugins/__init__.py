@@ -16,6 +16,7 @@ def meshwright_filters() -> Mapping[str, str]:
         "cors": "meshwright_plugins.filters.cors:Cors",
         "headers": "meshwright_plugins.filters.headers:EditHeaders",
         "priority": "meshwright_plugins.filters.priority:PriorityOf",
+        "rate_limit": "meshwright_plugins.filters.rate_limit:RateLimit",
         "redirect": "meshwright_plugins.filters.redirect:Redirect",
         "request_id": "meshwright_plugins.filters.request_id:RequestId",
         "respond": "meshwright_plugins.filters.respond:Respond",

@@ -22,6 +22,7 @@ from meshwright_sdk.errors import (
     ProtocolError,
     ResetError,
     StoreError,
+    TooManyRequestsError,
     UpstreamError,
     UpstreamTimeoutError,
 )
@@ -127,6 +128,7 @@ __all__ = [
     "Template",
     "TextFor",
     "TokenBucket",
+    "TooManyRequestsError",
     "Tunnel",
     "UpstreamError",
     "UpstreamTimeoutError",

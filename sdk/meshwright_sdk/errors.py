@@ -82,6 +82,16 @@ class BodyTooLargeError(DownstreamError):
     code = "body_too_large"
 
 
+class TooManyRequestsError(DownstreamError):
+    """The client sent more than it may (RFC 6585, section 4); `retry_after_s` says when to come again."""
+
+    status = 429
+    code = "rate_limited"
+
+    def __init__(self, detail: str, *, retry_after_s: int) -> None:
+        super().__init__(detail, headers={"retry-after": str(retry_after_s)})
+
+
 class ClientGoneError(DownstreamError):
     """The client closed its connection before the message was complete; nobody sees the status."""
 
