@@ -118,7 +118,7 @@ def test_a_class_in_a_named_file_is_a_plugin_of_its_base_classs_kind(write: Writ
 
         class Base(Filter[NoOptions], ABC): ...
         class _Hidden(Filter[NoOptions]): ...
-        class RateLimit(Base): ...
+        class SlowDown(Base): ...
         class Renamed(Filter[NoOptions]):
             name = "tenant"
         """,
@@ -127,7 +127,7 @@ def test_a_class_in_a_named_file_is_a_plugin_of_its_base_classs_kind(write: Writ
     registry = Registry.load(["plugins.py"], tmp_path)
     own = {(info.kind, info.name) for info in registry.all() if info.origin == "plugins.py"}
 
-    assert own == {("balancer", "first"), ("filter", "rate_limit"), ("filter", "tenant")}
+    assert own == {("balancer", "first"), ("filter", "slow_down"), ("filter", "tenant")}
 
 
 def test_a_named_module_is_found_in_the_folder_of_the_yaml(write: Write, tmp_path: Path) -> None:
