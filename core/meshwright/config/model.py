@@ -294,7 +294,9 @@ class ServiceConfig(_Config):
     response_timeout: PositiveDuration = Field(
         Duration("60s"), description="How long the first byte of a response may take, from the request's end."
     )
-    idle_timeout: PositiveDuration = Field(Duration("60s"), description="How long a body may pause.")
+    idle_timeout: PositiveDuration = Field(
+        Duration("60s"), description="How long a body may pause, or an endpoint take nothing of it."
+    )
     host: ServiceHost = Field(
         "keep", description="Host that is sent: keep the client's, take the endpoint's of its URL, or the one given."
     )

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterable
 from time import time
 from typing import TYPE_CHECKING, Protocol, cast
 
+from meshwright.http1.backlog import Backlog
 from meshwright.http1.framing import ChunkedReader, ContentReader, CountedReader, UnboundedReader
 from meshwright.http1.grammar import HEAD_END, GrammarError, read_fields, read_status_line, refuse_misplaced
 from meshwright.http1.request_sink import RequestSink, request_line
@@ -70,6 +71,7 @@ class UpstreamConnection(asyncio.Protocol):
     """
 
     __slots__ = (
+        "_backlog",
         "_begun",
         "_content",
         "_informed",
@@ -93,6 +95,7 @@ class UpstreamConnection(asyncio.Protocol):
         "_waiter",
         "_writable",
         "_writer",
+        "_written_bytes",
         "deadline",
         "exchanges",
         "idle_since",
@@ -107,6 +110,8 @@ class UpstreamConnection(asyncio.Protocol):
         self.exchanges = 0
         self._paused = False
         self._writable: asyncio.Future[None] | None = None
+        self._written_bytes = 0
+        self._backlog: Backlog | None = None
         self._tunnel: UpstreamTunnel | None = None
         self._waiter: asyncio.Future[Response] | None = None
         self._writer = MessageWriter()
@@ -166,7 +171,7 @@ class UpstreamConnection(asyncio.Protocol):
             return
         if data or request.method in _WITH_BODY:
             more.append(b"content-length: %d" % len(data))
-        self._transport.write(self._writer.write(start, request.headers.raw, more, data))
+        self.write(self._writer.write(start, request.headers.raw, more, data))
 
     def _send_stream(self, start: bytes, request: Request, more: list[bytes]) -> None:
         body = request.body
@@ -174,7 +179,7 @@ class UpstreamConnection(asyncio.Protocol):
         more.append(b"transfer-encoding: chunked" if length is None else b"content-length: %d" % length)
         source = body.take()
         self._sent = False
-        self._transport.write(self._writer.write(start, request.headers.raw, more, b""))
+        self.write(self._writer.write(start, request.headers.raw, more, b""))
         sink = RequestSink(self, body)
         if isinstance(source, BodyStream):
             self._request_body = source
@@ -415,8 +420,23 @@ class UpstreamConnection(asyncio.Protocol):
         if self._pump is not None:
             self._pump.cancel()
 
-    def expire(self) -> None:
-        """Give up the exchange: its deadline has passed."""
+    def sweep(self, now: float) -> None:
+        """Give up an exchange that is over its deadline, or whose endpoint takes nothing; `now` is loop time."""
+        unsent = self._transport.get_write_buffer_size()
+        if not unsent:
+            self._backlog = None
+        elif self._backlog is None:
+            self._backlog = Backlog(self._written_bytes - unsent, now)
+        elif self._backlog.stuck_s(self._written_bytes - unsent, now) > self._owner.idle_timeout_s:
+            self._fail(UpstreamTimeoutError("upstream: takes nothing more of what it is sent"))
+            self.abort()
+            return
+        elif self.deadline and (not self._sent or self._transport.is_closing()):
+            self.deadline = now + self._owner.idle_timeout_s  # it takes what it is sent, if slowly
+        if 0.0 < self.deadline < now:
+            self._expire()
+
+    def _expire(self) -> None:
         if self._waiter is not None and not self._sent and self._writable is None:
             self._fail(DownstreamError("request body: no more came in time", status=408, code="request_timeout"))
         else:
@@ -473,6 +493,7 @@ class UpstreamConnection(asyncio.Protocol):
     def write(self, data: bytes) -> None:
         """Send raw bytes; on a connection that is closing they are dropped."""
         if not self._transport.is_closing():
+            self._written_bytes += len(data)
             self._transport.write(data)
 
     async def drain(self) -> None:

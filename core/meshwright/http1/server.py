@@ -10,6 +10,7 @@ from collections.abc import AsyncIterable, Awaitable, Callable
 from time import time
 from typing import cast
 
+from meshwright.http1.backlog import Backlog
 from meshwright.http1.counts import ListenerCounts
 from meshwright.http1.exchange import Exchange, TunnelFlow
 from meshwright.http1.framing import ChunkedReader, CountedReader
@@ -72,6 +73,7 @@ class HttpServerProtocol(asyncio.Protocol):
     """
 
     __slots__ = (
+        "_backlog",
         "_body_source",
         "_closing",
         "_counts",
@@ -94,10 +96,10 @@ class HttpServerProtocol(asyncio.Protocol):
         "_task",
         "_transport",
         "_tunnel_input",
-        "_unsent",
         "_waiting",
         "_writable",
         "_writer",
+        "_written_bytes",
         "claimed_addresses",
         "deadline",
     )
@@ -134,7 +136,8 @@ class HttpServerProtocol(asyncio.Protocol):
         self._retiring = False
         self.claimed_addresses: tuple[object, object] | None = None
         self._dropped_bytes = 0
-        self._unsent = 0
+        self._written_bytes = 0
+        self._backlog: Backlog | None = None
         self._pace: ContentPace | None = None
         self.deadline = 0.0
 
@@ -551,7 +554,9 @@ class HttpServerProtocol(asyncio.Protocol):
     def write(self, data: bytes) -> None:
         """Send raw bytes; on a connection that is closing they are dropped, and `connection_lost` gives up the rest."""
         if not self._transport.is_closing():
-            self._counts.sent.value += len(data)
+            size = len(data)
+            self._counts.sent.value += size
+            self._written_bytes += size
             self._transport.write(data)
             if self._half_closed:
                 self.deadline = self._loop.time() + self._limits.half_close_s
@@ -596,24 +601,35 @@ class HttpServerProtocol(asyncio.Protocol):
     def sweep(self, now: float) -> None:
         """Close a connection that has been idle, or sending, for too long; `now` is loop time.
 
-        A response that is still on its way gets the time again as long as something of it leaves.
+        While something is on its way to the client, all that counts is whether it takes some of it.
         """
         exchange = self._current
         if exchange is not None and not exchange.complete and not self._closing:
             assert self._pace is not None
             self._sweep_content(exchange, self._pace, now)
+        unsent = self._transport.get_write_buffer_size()
+        if unsent:
+            self._sweep_backlog(self._written_bytes - unsent, now)
+            return
+        self._backlog = None
         if not 0.0 < self.deadline < now:
             return
-        unsent = self._transport.get_write_buffer_size()
-        if unsent and unsent != self._unsent:
-            self._unsent = unsent
-            self.deadline = now + self._limits.idle_timeout_s
-        elif unsent or self._transport.is_closing() or exchange is not None:
+        if self._transport.is_closing() or exchange is not None:
             self._transport.abort()
         elif self._waiting and not self._lingering:
             self._answer_refusal(DownstreamError("head: not complete in time", status=408, code="request_timeout"))
         else:
             self._transport.close()
+
+    def _sweep_backlog(self, left_bytes: int, now: float) -> None:
+        """Let a client go that takes nothing; what waits for the end of its answers has its time from then on."""
+        patience_s = self._limits.idle_timeout_s
+        if self._backlog is None:
+            self._backlog = Backlog(left_bytes, now)
+        elif self._backlog.stuck_s(left_bytes, now) > patience_s:
+            self._transport.abort()
+        elif 0.0 < self.deadline < now:
+            self.deadline = now + patience_s
 
     def _sweep_content(self, exchange: Exchange, pace: ContentPace, now: float) -> None:
         """Give up a request whose content comes too slowly, or no more."""

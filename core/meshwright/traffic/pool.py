@@ -227,12 +227,12 @@ class Pool:
         self._grant_turn()
 
     def sweep(self, now: float) -> None:
-        """Close what has been idle for too long and give up what is over its deadline; `now` is loop time."""
+        """Close what has been idle for too long and give up what takes too long; `now` is loop time."""
         oldest = now - self._limits.idle_timeout_s
         for connection in [each for each in self._idle if each.idle_since < oldest]:
             connection.close()
-        for connection in [each for each in self._active if 0.0 < each.deadline < now]:
-            connection.expire()
+        for connection in tuple(self._active):
+            connection.sweep(now)
 
     def close(self) -> None:
         """Close every idle connection now and every other one when its exchange is over."""
