@@ -11,6 +11,8 @@ from meshwright_sdk.plugin import Context, O_co
 from meshwright_sdk.request import Request
 
 _LONGEST_CYCLE = 10_000
+_MOST_SKIPPED = 2_000
+"""Turns passed over at the start of a list, times the distinct weights in it: half a millisecond at most."""
 
 
 def effective_weights(weights: Sequence[int]) -> list[int]:
@@ -78,11 +80,10 @@ def _smooth(weights: Sequence[int]) -> Iterator[int]:
     Equal weights are stepped together, which gives the same sequence in fewer steps.
     """
     total = sum(weights)
-    groups = [
-        _Turns(weight, [index for index, other in enumerate(weights) if other == weight])
-        for weight in dict.fromkeys(weights)
-        if weight
-    ]
+    indexes: dict[int, list[int]] = {}
+    for index, weight in enumerate(weights):
+        indexes.setdefault(weight, []).append(index)
+    groups = [_Turns(weight, of_weight) for weight, of_weight in indexes.items() if weight]
     while True:
         for group in groups:
             group.credit += group.weight
@@ -93,10 +94,10 @@ def _smooth(weights: Sequence[int]) -> Iterator[int]:
 class SmoothBalancer(Balancer[O_co]):
     """A balancer that goes round its endpoints by `weigh`, in the order of `SmoothWeights`.
 
-    The first list is followed from its start. A list that comes for the first time later on may be the part
-    that a retry passes and never comes again: it gets one random pick by weight, and the turns of the list
-    before stay where they are. When it comes a second time it is the new list, followed from a random place,
-    so that lists which change often favour nobody.
+    A list is followed from a random place, so that many gateways which start together do not meet on one
+    endpoint, and lists which change often favour nobody. One that comes for the first time while another is
+    followed may be the part that a retry passes and never comes again: it gets one random pick by weight, and the
+    turns of the list before stay where they are. When it comes a second time it is the new list.
     """
 
     def __init__(self, options: O_co, context: Context) -> None:
@@ -122,11 +123,12 @@ class SmoothBalancer(Balancer[O_co]):
         if self._endpoints and endpoints is not self._stranger:
             self._stranger = endpoints
             return self.context.random.choices(endpoints, weights)[0]
-        self._follow(endpoints, SmoothWeights(weights))
+        self._follow(endpoints, weights)
         return endpoints[self._next()]
 
-    def _follow(self, endpoints: Sequence[Endpoint], weights: SmoothWeights) -> None:
-        skipped = self.context.random.randrange(min(weights.period, _LONGEST_CYCLE)) if self._endpoints else 0
-        for _ in range(skipped):
-            weights.next()
-        self._endpoints, self._stranger, self._next = endpoints, (), weights.next
+    def _follow(self, endpoints: Sequence[Endpoint], weights: Sequence[int]) -> None:
+        turns = SmoothWeights(weights)
+        affordable = max(_MOST_SKIPPED // len(set(weights)), 1)
+        for _ in range(self.context.random.randrange(min(turns.period, affordable))):
+            turns.next()
+        self._endpoints, self._stranger, self._next = endpoints, (), turns.next

@@ -3,6 +3,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from itertools import islice, product
+from math import sqrt
+from random import Random
 
 import pytest
 from hypothesis import example, given
@@ -119,8 +121,33 @@ def test_a_balancer_without_endpoints_picks_none() -> None:
     assert balancer.pick((), make_request()) is None
 
 
-def test_the_first_list_is_followed_from_its_start() -> None:
-    assert picks(build(Balancer), endpoints_of(5, 1, 1), 14) == [0, 0, 1, 0, 2, 0, 0] * 2
+def test_a_list_is_followed_in_the_order_of_its_weights() -> None:
+    taken = "".join(map(str, picks(build(Balancer), endpoints_of(5, 1, 1), 14)))
+
+    assert taken in "0010200" * 4
+    assert taken[:7] == taken[7:]
+
+
+@pytest.mark.parametrize("weights", [(1,) * 10, (5, 3, 2)])
+def test_gateways_that_start_together_do_not_meet_on_one_endpoint(weights: tuple[int, ...]) -> None:
+    endpoints = endpoints_of(*weights)
+    got = Counter(picks(build(Balancer, random=Random(seed)), endpoints, 1)[0] for seed in range(1000))
+
+    for place, weight in enumerate(weights):
+        share = weight / sum(weights)
+        assert abs(got[place] - 1000 * share) < 5 * sqrt(1000 * share * (1 - share))
+
+
+def test_a_long_list_of_many_weights_is_begun_without_going_all_the_way_round() -> None:
+    class Farthest(Random):
+        def randrange(self, start: int, *_: int) -> int:  # type: ignore[override] # only this form is called
+            farthest.append(start)
+            return start - 1
+
+    farthest: list[int] = []
+    picks(build(Balancer, random=Farthest()), endpoints_of(*range(1, 201)), 1)
+
+    assert farthest == [10]
 
 
 def test_the_part_that_a_retry_passes_leaves_the_turns_where_they_are() -> None:
@@ -132,7 +159,8 @@ def test_the_part_that_a_retry_passes_leaves_the_turns_where_they_are() -> None:
         rest = [endpoint for endpoint in endpoints if endpoint is not endpoints[place]]
         again.append(endpoints.index(rest[picks(balancer, rest, 1)[0]]))
 
-    assert first == [0, 1, 2] * 100
+    assert first == (first[:3] * 100)
+    assert set(first) == {0, 1, 2}
     assert all(80 < again.count(place) < 120 for place in range(3))
 
 

@@ -43,7 +43,7 @@ class FilterStep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointChoice:
-    """An endpoint of a service as it is now; `picked` is the one a balancer that begins anew would pick."""
+    """An endpoint of a service as it is now; `picked` is what a balancer that begins anew picks, be it by chance."""
 
     url: str
     weight: int

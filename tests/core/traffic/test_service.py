@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from random import Random
 
 import pytest
 
@@ -64,7 +65,7 @@ class Told(Discovery[NoOptions]):
 def make_service(discovery: Discovery[NoOptions], metrics: Metrics | None = None, host: str = "keep") -> Service:
     return Service(
         "orders",
-        balancer=WeightedRoundRobin(NoOptions(), Context()),
+        balancer=WeightedRoundRobin(NoOptions(), Context(random=Random(1))),  # which begins with the first
         discovery=discovery,
         limits=PoolLimits(),
         metrics=metrics or Metrics(),
