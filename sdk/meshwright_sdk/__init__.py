@@ -3,12 +3,16 @@
 from meshwright_sdk.attempt import Attempt, AttemptObserver
 from meshwright_sdk.balancing import Balancer, Endpoint, Instance, Origin, parse_origin
 from meshwright_sdk.body import Body
+from meshwright_sdk.breaker import Breaker, BreakerRules
+from meshwright_sdk.breaker_metrics import BreakerMetrics
+from meshwright_sdk.breaker_options import BreakerOptions
 from meshwright_sdk.clock import Clock, SystemClock
 from meshwright_sdk.discovery import Discovery
 from meshwright_sdk.endpoint_group import EndpointGroup
 from meshwright_sdk.entries import Entries
 from meshwright_sdk.errors import (
     BodyTooLargeError,
+    CircuitOpenError,
     ClientGoneError,
     ConfigError,
     ConnectError,
@@ -43,9 +47,11 @@ from meshwright_sdk.regex import Regex
 from meshwright_sdk.request import Address, Request
 from meshwright_sdk.response import Response, Tunnel
 from meshwright_sdk.retry_budget import RetryBudget
+from meshwright_sdk.rolling import RollingCounts
 from meshwright_sdk.routing import FieldMatch, Match, Route, Router, Verdict
 from meshwright_sdk.shorthand import OneOrMany, TextFor
 from meshwright_sdk.sources import ConfigDocument, ConfigSource
+from meshwright_sdk.statuses import Statuses, every_status
 from meshwright_sdk.store import Store
 from meshwright_sdk.tasks import Tasks
 from meshwright_sdk.template import Template
@@ -60,7 +66,12 @@ __all__ = [
     "Balancer",
     "Body",
     "BodyTooLargeError",
+    "Breaker",
+    "BreakerMetrics",
+    "BreakerOptions",
+    "BreakerRules",
     "CallNext",
+    "CircuitOpenError",
     "ClientGoneError",
     "Clock",
     "ConfigDocument",
@@ -113,6 +124,7 @@ __all__ = [
     "ResetError",
     "Response",
     "RetryBudget",
+    "RollingCounts",
     "Route",
     "Router",
     "Secret",
@@ -120,6 +132,7 @@ __all__ = [
     "SlidingWindow",
     "SmoothBalancer",
     "SmoothWeights",
+    "Statuses",
     "Store",
     "StoreError",
     "SystemClock",
@@ -138,6 +151,7 @@ __all__ = [
     "Weight",
     "add_member",
     "effective_weights",
+    "every_status",
     "filter",
     "headers_of",
     "hookimpl",

@@ -158,6 +158,14 @@ class OverloadError(UpstreamError):
     retryable = False
 
 
+class CircuitOpenError(UpstreamError):
+    """A circuit breaker is open: the service is not asked, so that it may recover."""
+
+    status = 503
+    code = "circuit_open"
+    retryable = False
+
+
 class StoreError(MeshwrightError):
     """The store cannot be reached, did not answer in time, or too many calls are waiting for it.
 

@@ -1,0 +1,78 @@
+"""`BreakerOptions`: when a breaker opens and closes, as somebody writes it down; what it breaks goes elsewhere."""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, Field, PositiveInt, model_validator
+
+from meshwright_sdk.breaker import BreakerRules
+from meshwright_sdk.plugin import Options
+from meshwright_sdk.statuses import Statuses
+from meshwright_sdk.units import Duration, Percent
+
+
+def _some(share: Percent) -> Percent:
+    if not share:
+        raise ValueError("expected more than 0%; got 0%")
+    return share
+
+
+def _lasting(duration: Duration) -> Duration:
+    if not duration:
+        raise ValueError("expected more than 0s; got 0s")
+    return duration
+
+
+_Share = Annotated[Percent, AfterValidator(_some)]
+_Span = Annotated[Duration, AfterValidator(_lasting)]
+
+
+class BreakerOptions(Options):
+    """When a breaker opens, for how long, and what closes it again."""
+
+    consecutive: PositiveInt | None = Field(10, description="Failures in a row that open it; null for no such rule.")
+    failure_rate: _Share | None = Field(
+        Percent("50%"), description="Share of failures in the window that opens it; null for no such rule."
+    )
+    slow_after: _Span | None = Field(
+        None, description="A request whose answer has not begun after this time is slow; null to look at no times."
+    )
+    slow_rate: _Share = Field(Percent("50%"), description="Share of slow requests in the window that opens it.")
+    minimum_requests: PositiveInt = Field(
+        20, description="The two shares count from so many requests in the window on, in each worker."
+    )
+    window: _Span = Field(
+        Duration("10s"), description="What is looked back on; it moves on in tenths, which are forgotten as a whole."
+    )
+    statuses: Statuses = Field(("5xx",), description="Statuses that are failures, such as 503, or 5xx for all of them.")
+    open_for: _Span = Field(Duration("10s"), description="How long it stays open before requests are tried again.")
+    growth: Annotated[float, Field(ge=1, le=100)] = Field(
+        1.0, description="Each time that a trial fails, it stays open so many times as long as before."
+    )
+    open_at_most: _Span = Field(Duration("5m"), description="What `growth` makes of `open_for` at most.")
+    trials: PositiveInt = Field(3, description="Requests that are let through at a time while it is half open.")
+    successes: PositiveInt = Field(3, description="Trials in a row that must be answered well before it closes.")
+
+    @model_validator(mode="after")
+    def _has_a_rule(self) -> Self:
+        if self.consecutive is None and self.failure_rate is None and self.slow_after is None:
+            raise ValueError("expected one of consecutive, failure_rate and slow_after; got null for each")
+        if self.open_at_most < self.open_for:
+            raise ValueError(f"open_at_most: expected {self.open_for} (open_for) or more; got {self.open_at_most}")
+        return self
+
+    def rules(self) -> BreakerRules:
+        """Return what a `Breaker` goes by."""
+        return BreakerRules(
+            consecutive=self.consecutive,
+            failure_rate=self.failure_rate,
+            slow_rate=self.slow_rate if self.slow_after is not None else None,
+            minimum=self.minimum_requests,
+            window_s=self.window,
+            open_s=self.open_for,
+            growth=self.growth,
+            longest_open_s=self.open_at_most,
+            trials=self.trials,
+            successes=self.successes,
+        )
