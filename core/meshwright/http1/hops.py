@@ -19,7 +19,7 @@ _ADDRESS = re.compile(r"\[([0-9A-Fa-f:.]+)\](?::([0-9]{1,5}))?|([0-9.]+):([0-9]{
 _NAMELESS = re.compile(r"(unknown|_[A-Za-z0-9._-]+)(?::(?:[0-9]{1,5}|_[A-Za-z0-9._-]+))?", re.IGNORECASE)
 _HIDDEN_PORT = re.compile(r":_[A-Za-z0-9._-]+\Z")
 _PAIR = re.compile(
-    rf"""[ \t]*(?:({TOKEN.pattern})=(?:({TOKEN.pattern})|"((?:[^"\\]|\\.)*)"))?[ \t]*(?:;|\Z)""",
+    rf"""[ \t]*+(?:({TOKEN.pattern})=(?:({TOKEN.pattern})|"((?:[^"\\]|\\.)*)"))?[ \t]*+(?:;|\Z)""",
 )
 _QUOTED_PAIR = re.compile(r"\\(.)")
 _SCHEMES = {b"http": "http", b"https": "https", b"ws": "http", b"wss": "https"}

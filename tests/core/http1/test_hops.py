@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from ipaddress import ip_address
+from time import process_time
 
 import pytest
 from hypothesis import given
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from meshwright.http1.hops import (
     MAX_HOPS,
     Hop,
+    Hops,
     normal_address,
     read_forwarded,
     read_host,
@@ -177,3 +180,12 @@ def test_noise_is_never_an_error_and_every_address_is_one(value: bytes) -> None:
 def test_what_a_stranger_sends_changes_nothing_of_what_the_nearest_proxy_tells(noise: bytes) -> None:
     assert read_x_forwarded_for(noise + b", 192.0.2.1")[-1] == Hop("192.0.2.1")
     assert read_forwarded(noise + b", for=192.0.2.1;proto=https")[-1] == Hop("192.0.2.1", 0, "https")
+
+
+@pytest.mark.parametrize("filling", [b" ", b" \t", b";", b'"', b"\\", b"a", b"a=b;", b'"\\', b":", b".", b","])
+@pytest.mark.parametrize("read", [read_forwarded, read_x_forwarded_for])
+def test_what_a_stranger_sends_is_read_in_the_time_of_its_length(read: Callable[[bytes], Hops], filling: bytes) -> None:
+    begun = process_time()  # where the time grows with the square of the length, minutes
+    for start in (b"for=192.0.2.1;", b'for="', b"192.0.2.1"):
+        read(start + filling * (64_000 // len(filling)) + b"!, for=10.0.0.1")
+    assert process_time() - begun < 2.0
