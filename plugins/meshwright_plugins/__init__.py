@@ -22,6 +22,7 @@ def meshwright_filters() -> Mapping[str, str]:
         "request_id": "meshwright_plugins.filters.request_id:RequestId",
         "respond": "meshwright_plugins.filters.respond:Respond",
         "rewrite": "meshwright_plugins.filters.rewrite:Rewrite",
+        "timeout": "meshwright_plugins.filters.timeout:Timeout",
     }
 
 

@@ -7,6 +7,7 @@ from meshwright_sdk.breaker import Breaker, BreakerRules
 from meshwright_sdk.breaker_metrics import BreakerMetrics
 from meshwright_sdk.breaker_options import BreakerOptions
 from meshwright_sdk.clock import Clock, SystemClock
+from meshwright_sdk.clock import Alarm, Clock, SystemClock
 from meshwright_sdk.discovery import Discovery
 from meshwright_sdk.endpoint_group import EndpointGroup
 from meshwright_sdk.entries import Entries
@@ -55,12 +56,14 @@ from meshwright_sdk.statuses import Statuses, every_status
 from meshwright_sdk.store import Store
 from meshwright_sdk.tasks import Tasks
 from meshwright_sdk.template import Template
+from meshwright_sdk.timeouts import TimeBound, Timeouts, Timer
 from meshwright_sdk.units import Duration, Percent, Rate, Secret, Size
 from meshwright_sdk.url_template import UrlTemplate
 from meshwright_sdk.weights import SmoothBalancer, SmoothWeights, effective_weights
 
 __all__ = [
     "Address",
+    "Alarm",
     "Attempt",
     "AttemptObserver",
     "Balancer",
@@ -140,6 +143,9 @@ __all__ = [
     "Tasks",
     "Template",
     "TextFor",
+    "TimeBound",
+    "Timeouts",
+    "Timer",
     "TokenBucket",
     "TooManyRequestsError",
     "Tunnel",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from typing import TYPE_CHECKING
 
 from meshwright_sdk.errors import (
@@ -11,6 +12,7 @@ from meshwright_sdk.errors import (
     ResetError,
     UpstreamTimeoutError,
 )
+from meshwright_sdk.timeouts import EXPIRED
 
 if TYPE_CHECKING:
     from meshwright_sdk.balancing import Endpoint
@@ -40,9 +42,14 @@ class Attempt:
 
     @property
     def failed(self) -> bool:
-        """Whether the endpoint is to blame: no connection, none or no valid answer in time, or a status of 5xx."""
+        """Whether the endpoint is to blame: no connection, none or no valid answer in time, or a status of 5xx.
+
+        In time is also what a filter bounds by `Timeouts.until`; a deadline that came with the request blames nobody.
+        """
         if self.response is not None:
             return self.response.status >= _SERVER_ERROR
+        if isinstance(self.error, CancelledError):
+            return self.error.args == (EXPIRED,)
         return isinstance(self.error, _ENDPOINT_FAULTS) and not isinstance(self.error, DeadlineError)
 
     @property

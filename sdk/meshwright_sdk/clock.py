@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 
+class Alarm(Protocol):
+    """A call that is to come."""
+
+    def cancel(self) -> None:
+        """Have it never come; may be called after it has."""
+
+
 class Clock(Protocol):
-    """Monotonic and wall time in seconds, and a sleep that follows the monotonic one."""
+    """Monotonic and wall time in seconds, and waits that follow the monotonic one."""
 
     def monotonic(self) -> float:
         """Return seconds that never go back; their zero means nothing."""
@@ -18,6 +26,12 @@ class Clock(Protocol):
 
     async def sleep(self, delay_s: float) -> None:
         """Return after `delay_s` seconds."""
+
+    def call_later(self, delay_s: float, callback: Callable[[], None]) -> Alarm:
+        """Have `callback` called about `delay_s` seconds from now, a millisecond early maybe; it must not wait.
+
+        For a wait of each request use `Timeouts`, which costs less.
+        """
 
 
 class SystemClock:
@@ -31,3 +45,7 @@ class SystemClock:
     async def sleep(self, delay_s: float) -> None:
         """Return after `delay_s` seconds."""
         await asyncio.sleep(delay_s)
+
+    def call_later(self, delay_s: float, callback: Callable[[], None]) -> Alarm:
+        """Have the running loop call `callback` about `delay_s` seconds from now."""
+        return asyncio.get_running_loop().call_later(delay_s, callback)

@@ -16,6 +16,7 @@ from meshwright_sdk import (
     UpstreamTimeoutError,
 )
 from meshwright_sdk.testing import make_endpoint, make_request
+from meshwright_sdk.timeouts import DEADLINE, EXPIRED
 
 
 @pytest.mark.parametrize(
@@ -34,6 +35,8 @@ from meshwright_sdk.testing import make_endpoint, make_request
         (OverloadError(), False, False),
         (NoEndpointsError(), False, False),
         (asyncio.CancelledError(), False, False),
+        (asyncio.CancelledError(EXPIRED), True, False),
+        (asyncio.CancelledError(DEADLINE), False, False),
         (RuntimeError(), False, False),
     ],
 )

@@ -4,7 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+from collections.abc import Callable
 from itertools import count
+
+
+class _Alarm:
+    __slots__ = ("callback",)
+
+    def __init__(self, callback: Callable[[], None]) -> None:
+        self.callback: Callable[[], None] | None = callback
+
+    def cancel(self) -> None:
+        self.callback = None
+
+    def ring(self) -> None:
+        callback, self.callback = self.callback, None
+        if callback is not None:
+            callback()
 
 
 class ManualClock:
@@ -13,7 +29,7 @@ class ManualClock:
     def __init__(self, *, monotonic: float = 1_000.0, wall: float = 1_700_000_000.0) -> None:
         self._now = monotonic
         self._wall_offset = wall - monotonic
-        self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._alarms: list[tuple[float, int, _Alarm]] = []
         self._order = count()
 
     def monotonic(self) -> float:
@@ -29,18 +45,28 @@ class ManualClock:
         if delay_s <= 0:
             await asyncio.sleep(0)
             return
-        waiter = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._sleepers, (self._now + delay_s, next(self._order), waiter))
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.call_later(delay_s, lambda: None if waiter.done() else waiter.set_result(None))
         await waiter
+
+    def call_later(self, delay_s: float, callback: Callable[[], None]) -> _Alarm:
+        """Have `callback` called when the clock was advanced by `delay_s` seconds or more."""
+        alarm = _Alarm(callback)
+        heapq.heappush(self._alarms, (self._now + max(0.0, delay_s), next(self._order), alarm))
+        return alarm
+
+    @property
+    def pending(self) -> int:
+        """The number of sleepers and calls that are still to come."""
+        return sum(alarm.callback is not None for _, _, alarm in self._alarms)
 
     async def advance(self, delay_s: float) -> None:
         """Move on by `delay_s` seconds, and let whoever wakes on the way run until it waits again."""
         end = self._now + delay_s
         await _settle()
-        while self._sleepers and self._sleepers[0][0] <= end:
-            self._now, _, waiter = heapq.heappop(self._sleepers)
-            if not waiter.done():
-                waiter.set_result(None)
+        while self._alarms and self._alarms[0][0] <= end:
+            self._now, _, alarm = heapq.heappop(self._alarms)
+            alarm.ring()
             await _settle()
         self._now = end
         await _settle()
