@@ -6,7 +6,6 @@ from meshwright_sdk.body import Body
 from meshwright_sdk.breaker import Breaker, BreakerRules
 from meshwright_sdk.breaker_metrics import BreakerMetrics
 from meshwright_sdk.breaker_options import BreakerOptions
-from meshwright_sdk.clock import Clock, SystemClock
 from meshwright_sdk.clock import Alarm, Clock, SystemClock
 from meshwright_sdk.discovery import Discovery
 from meshwright_sdk.endpoint_group import EndpointGroup
