@@ -32,9 +32,11 @@ from meshwright_sdk.errors import (
 )
 from meshwright_sdk.fields import HeaderFields, HeaderName, HeaderValue, add_member
 from meshwright_sdk.filters import CallNext, Filter, FilterCall, filter
+from meshwright_sdk.fixed_answer import FixedAnswer
 from meshwright_sdk.headers import Headers
 from meshwright_sdk.hooks import hookimpl
 from meshwright_sdk.identity import Identity
+from meshwright_sdk.import_path import ImportPath, imported
 from meshwright_sdk.instance_options import InstanceOptions, InstanceOrUrl, Weight
 from meshwright_sdk.key import Expression, Key
 from meshwright_sdk.limits import SlidingWindow, Taken, TokenBucket
@@ -94,6 +96,7 @@ __all__ = [
     "FieldMatch",
     "Filter",
     "FilterCall",
+    "FixedAnswer",
     "Gauge",
     "HeaderFields",
     "HeaderName",
@@ -101,6 +104,7 @@ __all__ = [
     "Headers",
     "Histogram",
     "Identity",
+    "ImportPath",
     "Instance",
     "InstanceOptions",
     "InstanceOrUrl",
@@ -160,6 +164,7 @@ __all__ = [
     "filter",
     "headers_of",
     "hookimpl",
+    "imported",
     "parse_origin",
     "problem",
 ]

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Annotated, Any, Final
+from typing import Any, Final
 from urllib.parse import quote, unquote
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
-from meshwright_sdk import Address, Body, CallNext, Context, Filter, Options, PluginError, Request, Response
+from meshwright_sdk import (
+    Address,
+    Body,
+    CallNext,
+    Context,
+    Filter,
+    ImportPath,
+    Options,
+    PluginError,
+    Request,
+    Response,
+    imported,
+)
 from meshwright_sdk.asgi import (
     PATH_SAFE,
     App,
@@ -26,17 +37,10 @@ from meshwright_sdk.asgi_call import AppCall
 _PASSAGE: Final = "meshwright.passage"
 
 
-def _reference(text: str) -> str:
-    module, _, name = text.partition(":")
-    if not module or not name:
-        raise ValueError(f"expected a reference such as package.module:Middleware; got {text!r}")
-    return text
-
-
 class AsgiOptions(Options):
     """Which middleware, and what its constructor is given."""
 
-    middleware: Annotated[str, AfterValidator(_reference)] = Field(
+    middleware: ImportPath = Field(
         description="Middleware class or function, such as starlette.middleware.gzip:GZipMiddleware."
     )
     options: dict[str, Any] = Field(
@@ -59,7 +63,10 @@ class Asgi(Filter[AsgiOptions]):
 
     def __init__(self, options: AsgiOptions, context: Context) -> None:
         super().__init__(options, context)
-        make = _imported(options.middleware)
+        try:
+            make = imported(options.middleware)
+        except ValueError as error:
+            raise ValueError(f"middleware: {error}") from error
         try:
             self._app: App = make(_rest_of_chain, **options.options)
         except Exception as error:
@@ -139,17 +146,6 @@ async def _rest_of_chain(scope: Scope, receive: Receive, send: Send) -> None:
     if passage is None:
         raise PluginError(f"asgi: expected the middleware to keep {_PASSAGE!r} in the scope it passes on")
     await passage.run(scope, receive, send)
-
-
-def _imported(reference: str) -> Any:
-    module, _, name = reference.partition(":")
-    try:
-        found: Any = import_module(module)
-        for part in name.split("."):
-            found = getattr(found, part)
-    except Exception as error:
-        raise ValueError(f"middleware: expected {reference} to import; got {type(error).__name__}: {error}") from error
-    return found
 
 
 def _take_over(scope: Scope, request: Request) -> None:
