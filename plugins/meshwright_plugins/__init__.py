@@ -15,6 +15,7 @@ def meshwright_filters() -> Mapping[str, str]:
         "circuit_breaker": "meshwright_plugins.filters.circuit_breaker:CircuitBreaker",
         "compress": "meshwright_plugins.filters.compress:Compress",
         "cors": "meshwright_plugins.filters.cors:Cors",
+        "fallback": "meshwright_plugins.filters.fallback:Fallback",
         "headers": "meshwright_plugins.filters.headers:EditHeaders",
         "priority": "meshwright_plugins.filters.priority:PriorityOf",
         "rate_limit": "meshwright_plugins.filters.rate_limit:RateLimit",

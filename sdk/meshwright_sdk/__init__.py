@@ -51,6 +51,7 @@ from meshwright_sdk.response import Response, Tunnel
 from meshwright_sdk.retry_budget import RetryBudget
 from meshwright_sdk.rolling import RollingCounts
 from meshwright_sdk.routing import FieldMatch, Match, Route, Router, Verdict
+from meshwright_sdk.service_name import ServiceName
 from meshwright_sdk.shorthand import OneOrMany, TextFor
 from meshwright_sdk.sources import ConfigDocument, ConfigSource
 from meshwright_sdk.statuses import Statuses, every_status
@@ -134,6 +135,7 @@ __all__ = [
     "Route",
     "Router",
     "Secret",
+    "ServiceName",
     "Size",
     "SlidingWindow",
     "SmoothBalancer",

@@ -18,6 +18,7 @@ from meshwright.config.plugin_use import OptionsOf
 from meshwright.config.problems import KeyPath, Problem, config_error, quoted
 from meshwright.config.reach import Unreachable, unreachable
 from meshwright.config.redaction import hidden_below, hidden_values, hide, redacted, redacted_filters
+from meshwright.config.service_names import services_are_there
 from meshwright.config.tls_warnings import tls_warnings
 from meshwright.config.translate import PLUGIN_OPTIONS, Scope
 
@@ -126,7 +127,8 @@ def problems_beside_plugins(document: Document) -> Sequence[Problem]:
 
 def _checked(document: Document, options_of: OptionsOf | None) -> tuple[GatewayConfig | None, Sequence[Problem]]:
     config, problems = _modelled(document, options_of)
-    return config, [*document.problems, *problems, *cross_problems(document)]
+    unknown = services_are_there(document, config) if config is not None else ()
+    return config, [*document.problems, *problems, *cross_problems(document), *unknown]
 
 
 def _modelled(document: Document, options_of: OptionsOf | None) -> tuple[GatewayConfig | None, Iterable[Problem]]:
