@@ -98,11 +98,21 @@ class Endpoint:
     """A live endpoint of a service: its instance, and the counts that balancers and filters read.
 
     `in_flight` counts requests whose response's life has not ended. `weight` is the instance's, times what policies
-    say: `factors` by the name of each, as `ejections` are the reasons why it is out. Both are changed by the
-    service's `EndpointGroup` alone.
+    say: `factors` by the name of each, as `ejections` are the reasons why it is out, and `approvals` who has found it
+    well. All of these are changed by the service's `EndpointGroup` alone.
     """
 
-    __slots__ = ("__weakref__", "ejections", "factors", "in_flight", "instance", "origin", "requests", "weight")
+    __slots__ = (
+        "__weakref__",
+        "approvals",
+        "ejections",
+        "factors",
+        "in_flight",
+        "instance",
+        "origin",
+        "requests",
+        "weight",
+    )
 
     def __init__(self, instance: Instance) -> None:
         self.instance = instance
@@ -112,11 +122,17 @@ class Endpoint:
         self.requests = 0
         self.ejections: Mapping[str, str] = {}
         self.factors: Mapping[str, float] = {}
+        self.approvals: frozenset[str] = frozenset()
 
     @property
     def url(self) -> str:
         """The instance's URL."""
         return self.instance.url
+
+    @property
+    def health(self) -> str:
+        """What policies say of it: `ejected`, `healthy` when one has found it well, or `unchecked`."""
+        return "ejected" if self.ejections else "healthy" if self.approvals else "unchecked"
 
     def __repr__(self) -> str:
         return f"<Endpoint {self.instance.url}>"

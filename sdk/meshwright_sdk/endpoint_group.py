@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import prod
 
 from meshwright_sdk.balancing import Endpoint
@@ -21,7 +21,7 @@ class EndpointGroup:
     1), it is rather the judges that err: then all are usable. `usable` is the same object until it or a weight changes.
     """
 
-    __slots__ = ("_watchers", "all", "panic_threshold", "panicking", "usable")
+    __slots__ = ("_retired", "_watchers", "all", "panic_threshold", "panicking", "usable")
 
     def __init__(self, endpoints: Sequence[Endpoint] = (), *, panic_threshold: float = 0.5) -> None:
         self.panic_threshold = panic_threshold
@@ -29,29 +29,47 @@ class EndpointGroup:
         self.usable: tuple[Endpoint, ...] = ()
         self.panicking = False
         self._watchers: list[Callable[[Endpoint], None]] = []
+        self._retired = False
         self.replace(endpoints)
 
     def replace(self, endpoints: Sequence[Endpoint]) -> None:
         """Take another list over; for the service itself, when discovery reports one."""
         self.all = tuple(endpoints)
-        self._refresh()
+        self._weigh()
+        self._select()
+
+    def retire(self) -> None:
+        """Take back everything, and heed nobody from now on; for the service itself, when other policies judge."""
+        for endpoint in self.all:
+            endpoint.ejections, endpoint.factors, endpoint.approvals = {}, {}, frozenset()
+        self._retired = True
+        self._watchers.clear()
 
     def eject(self, endpoint: Endpoint, by: str, reason: str) -> None:
         """Take an endpoint out until whoever is called `by` restores it; `reason` is shown to people."""
+        if self._retired:
+            return
         was = endpoint.ejections
         endpoint.ejections = {**was, by: reason}
+        endpoint.approvals -= {by}
         if by not in was:
-            self._refresh()
+            self._select()
         if not was:
             self._tell(endpoint)
 
     def restore(self, endpoint: Endpoint, by: str) -> None:
         """Take back what `by` had against an endpoint; others may still have theirs."""
-        if by in endpoint.ejections:
+        if by in endpoint.ejections and not self._retired:
             endpoint.ejections = {name: reason for name, reason in endpoint.ejections.items() if name != by}
-            self._refresh()
+            self._select()
             if not endpoint.ejections:
                 self._tell(endpoint)
+
+    def approve(self, endpoint: Endpoint, by: str) -> None:
+        """Take note that `by` has looked at an endpoint and found it well; that restores it too."""
+        if not self._retired:
+            endpoint.approvals |= {by}
+            self.restore(endpoint, by)
 
     def watch(self, callback: Callable[[Endpoint], None]) -> None:
         """Have `callback` called with each endpoint that was in and is out now, or was out and is in again.
@@ -61,6 +79,8 @@ class EndpointGroup:
         self._watchers.append(callback)
 
     def _tell(self, endpoint: Endpoint) -> None:
+        if endpoint not in self.all:
+            return  # a late judgement of one that has gone
         for callback in self._watchers:
             try:
                 callback(endpoint)
@@ -72,15 +92,23 @@ class EndpointGroup:
 
         Factors of several are multiplied. However small, an endpoint keeps the least weight there is.
         """
-        if factor < 0:
-            raise ValueError(f"factor: expected 0 or more; got {factor}")
-        if endpoint.factors.get(by, 1.0) != factor:
-            factors = {**endpoint.factors, by: factor}
-            endpoint.factors = {name: each for name, each in factors.items() if each != 1.0}
-            self._refresh()
+        self.scale_all(by, {endpoint: factor})
 
-    def _refresh(self) -> None:
-        self._weigh()
+    def scale_all(self, by: str, factors: Mapping[Endpoint, float]) -> None:
+        """Scale several endpoints at once: balancers, which compute anew for each change, see one."""
+        changed = False
+        for endpoint, factor in factors.items():
+            if factor < 0:
+                raise ValueError(f"factor: expected 0 or more; got {factor}")
+            if endpoint.factors.get(by, 1.0) != factor and not self._retired:
+                own = {} if factor == 1.0 else {by: factor}
+                endpoint.factors = {name: each for name, each in endpoint.factors.items() if name != by} | own
+                changed = True
+        if changed:
+            self._weigh()
+            self._select()
+
+    def _select(self) -> None:
         fit = sum(1 for endpoint in self.all if not endpoint.ejections)
         self.panicking = fit < len(self.all) and (fit == 0 or fit < self.panic_threshold * len(self.all))
         self.usable = tuple(endpoint for endpoint in self.all if self.panicking or not endpoint.ejections)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 Status = Mapping[str, Any]
 
 UNCHECKED = "unchecked"
 """The health of an endpoint that nobody probes."""
+
+_NUMBERS = ("in_flight", "requests", "pool")
+_OWN = (*_NUMBERS, "effective_weight", "health", "ejections")
+"""What each worker has its own value of."""
 
 
 def add_up_services(workers: Iterable[Status]) -> list[dict[str, Any]]:
@@ -20,19 +24,31 @@ def add_up_services(workers: Iterable[Status]) -> list[dict[str, Any]]:
     for worker in workers:
         for service in worker.get("services", ()):
             total = services.setdefault(service["name"], {**service, "endpoints": {}})
+            if service.get("panicking"):
+                total["panicking"] = True
             for endpoint in service.get("endpoints", ()):
                 _add_endpoint(total["endpoints"], endpoint, worker["worker"])
     return [{**service, "endpoints": list(service["endpoints"].values())} for _, service in sorted(services.items())]
 
 
 def _add_endpoint(totals: dict[str, dict[str, Any]], endpoint: Status, worker: str) -> None:
-    numbers = {key: value for key, value in endpoint.items() if key in ("in_flight", "requests", "pool")}
+    own = {key: endpoint[key] for key in _OWN if key in endpoint}
     total = totals.get(endpoint["url"])
     if total is None:
         total = totals[endpoint["url"]] = {"health": UNCHECKED, **endpoint, "workers": []}
     else:
-        total.update({key: _sum(total.get(key, 0), value) for key, value in numbers.items()})
-    total["workers"].append({"worker": worker, **numbers})
+        total.update({key: _sum(total.get(key, 0), own[key]) for key in _NUMBERS if key in own})
+    total["workers"].append({"worker": worker, **own})
+    total["health"] = _health([each.get("health", UNCHECKED) for each in total["workers"]])
+    if len(total["workers"]) > 1 and "ejections" in own:
+        total["ejections"] = {**total.get("ejections", {}), **own["ejections"]}
+
+
+def _health(of_workers: Sequence[str]) -> str:
+    """Return what they agree on; each worker judges for itself, by what it has seen."""
+    if "ejected" in of_workers:
+        return "ejected" if set(of_workers) == {"ejected"} else "partly ejected"
+    return next((each for each in of_workers if each != UNCHECKED), UNCHECKED)
 
 
 def _sum(first: Any, second: Any) -> Any:

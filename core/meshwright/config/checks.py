@@ -116,6 +116,20 @@ def endpoints_are_unique(document: Document) -> Iterator[Problem]:
             first.setdefault(origin, place)
 
 
+def policies_are_unique(document: Document) -> Iterator[Problem]:
+    for path, service in values(document.get("services"), ("services",)):
+        uses = service.get("policies")
+        first: dict[str, KeyPath] = {}
+        for index, use in enumerate(uses if isinstance(uses, list) else ()):
+            name = next(iter(use), None) if isinstance(use, dict) else use
+            place = (*path, "policies", index)
+            if isinstance(name, str) and name in first:
+                hint = f"the first one is in line {document.line_of(first[name])}"
+                yield document.problem(place, "a policy that the service has once", name, hint)
+            elif isinstance(name, str):
+                first[name] = place
+
+
 def alternatives_exclude_each_other(document: Document) -> Iterator[Problem]:
     for path, route in mappings(document.get("routes"), ("routes",)):
         for inner, match in mapping(route.get("match"), (*path, "match")):
@@ -145,6 +159,7 @@ RULES: tuple[Rule, ...] = (
     weights_leave_a_service,
     sticky_needs_a_choice,
     endpoints_are_unique,
+    policies_are_unique,
     alternatives_exclude_each_other,
     listener_tls_is_whole,
     service_tls_is_whole,

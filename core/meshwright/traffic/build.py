@@ -22,6 +22,7 @@ from meshwright.traffic.chain import compose
 from meshwright.traffic.checked import CheckedConfig
 from meshwright.traffic.counts import LiveRoute, RouteCounts
 from meshwright.traffic.parts import Part
+from meshwright.traffic.policy_set import PolicySet
 from meshwright.traffic.pool import PoolLimits
 from meshwright.traffic.service import Service
 from meshwright.traffic.snapshot import Snapshot, Upstream
@@ -275,7 +276,8 @@ class _Builder:
     def service(self, name: str, config: ServiceConfig) -> Upstream | None:
         path = ("services", name)
         with self.noting_problems():
-            itself = config.model_copy(update={"filters": ()})  # these are parts of their own
+            # Filters and policies are parts of their own.
+            itself = config.model_copy(update={"filters": (), "policies": (), "panic_threshold": 0.0})
             if config.app is not None:
                 return self.part(("service", name), itself, path, lambda tasks: self.application(name, config))
             discovery = config.discovery or self.static(config)
@@ -283,28 +285,53 @@ class _Builder:
                 itself if config.endpoints is None else itself.model_copy(update={"endpoints": ()}),
                 self.registry.find("balancer", config.balancer.name).target,
                 self.registry.find("discovery", discovery.name).target,
-                *(self.registry.find("policy", policy.name).target for policy in config.policies),
             )
             key = ("service", name)
             service = self.part(key, fingerprint, path, lambda tasks: self.balanced(name, config, discovery, tasks))
-            if config.endpoints is not None and self.parts[key] is self.before.get(key):
+            taken_over = self.parts[key] is self.before.get(key)
+            self.policies(service, config, taken_over)
+            if config.endpoints is not None and taken_over:
                 # One that is taken over uses them from the commit on; a new one learns them by its discovery.
                 instances = [endpoint.instance() for endpoint in config.endpoints]
                 self.changes.append(partial(service.update, instances))
             return service
         return None
 
+    def policies(self, service: Service, config: ServiceConfig, taken_over: bool) -> None:
+        """Give a service its policies: a new one at once, one that is taken over at the commit if they are new."""
+        key = ("policies", service.name)
+        path = ("services", service.name, "policies")
+        if not config.policies and not service.policies:
+            return
+        policy_set = PolicySet()
+        if config.policies:
+            targets = (self.registry.find("policy", use.name).target for use in config.policies)
+            fingerprint = (service, config.policies, config.panic_threshold, *targets)
+            policy_set = self.part(key, fingerprint, path, lambda tasks: self.policy_set(service, config, tasks))
+        if not taken_over:
+            service.use(policy_set)
+        elif not config.policies or self.parts[key] is not self.before.get(key):
+            self.changes.append(partial(service.use, policy_set))
+
+    def policy_set(self, service: Service, config: ServiceConfig, tasks: Tasks) -> PolicySet:
+        def build(index: int, use: PluginUse) -> Any:
+            context = self.context(("services", service.name, "policies", index, use.name), tasks, service=service.name)
+            return self.registry.build("policy", use.name, use.checked, context)
+
+        policies = [build(index, use) for index, use in enumerate(config.policies)]
+        policy_set = PolicySet(policies, panic_threshold=config.panic_threshold, tasks=tasks)
+        policy_set.attach(service)
+        return policy_set
+
     def balanced(self, name: str, config: ServiceConfig, discovery: PluginUse, tasks: Tasks) -> Service:
-        def build(kind: Kind, use: PluginUse, *path: str | int) -> Any:
-            context = self.context(("services", name, *(path or (kind,)), use.name), tasks, service=name)
+        def build(kind: Kind, use: PluginUse) -> Any:
+            context = self.context(("services", name, kind, use.name), tasks, service=name)
             return self.registry.build(kind, use.name, use.checked, context)
 
         return Service(
             name,
             balancer=build("balancer", config.balancer),
             discovery=build("discovery", discovery),
-            policies=[build("policy", use, "policies", index) for index, use in enumerate(config.policies)],
-            panic_threshold=config.panic_threshold,
             limits=_limits(config),
             metrics=self.resources.metrics,
             clock=self.resources.clock,

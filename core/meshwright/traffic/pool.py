@@ -54,7 +54,7 @@ class PooledConnection(UpstreamConnection):
 class Pool:
     """Connections to one endpoint: the last used is used next, and all of them are bounded.
 
-    A request beyond `max_connections` waits its turn; one beyond `max_pending` is refused.
+    A request beyond `max_connections` waits its turn; one beyond `max_pending` is refused. A `quiet` one logs nothing.
     """
 
     __slots__ = (
@@ -63,6 +63,7 @@ class Pool:
         "_limits",
         "_opening",
         "_origin",
+        "_quiet",
         "_tls",
         "_told",
         "_unreachable",
@@ -74,7 +75,9 @@ class Pool:
         "idle_timeout_s",
     )
 
-    def __init__(self, origin: Origin, limits: PoolLimits, tls: ClientTls | None = None) -> None:
+    def __init__(
+        self, origin: Origin, limits: PoolLimits, tls: ClientTls | None = None, *, quiet: bool = False
+    ) -> None:
         self._origin = origin
         self._limits = limits
         self._tls = tls
@@ -87,6 +90,7 @@ class Pool:
         self.connects = 0
         self.connect_failures = 0
         self.closed = False
+        self._quiet = quiet
         self._unreachable = False
         self._told: set[str] = set()
 
@@ -132,7 +136,7 @@ class Pool:
 
     def _connect_failed(self, error: OSError | ValueError) -> MeshwrightError:
         self.connect_failures += 1
-        if not self._unreachable:  # told once, not for each request
+        if not (self._unreachable or self._quiet):  # told once, not for each request
             self._unreachable = True
             self._told.clear()
             logger.warning("endpoint %s: cannot be reached: %s", self._origin, _why(error))
@@ -144,7 +148,7 @@ class Pool:
         """Log, once for each reason, that a new connection ended without a first answer, and what was seen of it."""
         ended_by = connection.ended_by if isinstance(connection, PooledConnection) else None
         why = str(error).removeprefix("upstream: ") if ended_by is None else _why(ended_by)
-        if why not in self._told and len(self._told) < _MOST_TOLD:
+        if not self._quiet and why not in self._told and len(self._told) < _MOST_TOLD:
             self._told.add(why)
             hint = "" if self._tls is not None or self._origin.path else " (does its port speak TLS?)"
             logger.warning("endpoint %s: a new connection got no answer: %s%s", self._origin, why, hint)

@@ -13,11 +13,12 @@ from typing import Any
 from meshwright.net.client_tls import ClientTls
 from meshwright.traffic.carrier import Carrier
 from meshwright.traffic.observers import Observers
+from meshwright.traffic.policy_set import PolicySet
 from meshwright.traffic.pool import Pool, PoolLimits
+from meshwright.traffic.prober import Prober
 from meshwright_sdk.balancing import AnyBalancer, Endpoint, Instance
 from meshwright_sdk.clock import Clock, SystemClock
 from meshwright_sdk.discovery import AnyDiscovery
-from meshwright_sdk.endpoint_group import EndpointGroup
 from meshwright_sdk.errors import DeadlineError, NoEndpointsError, ProtocolError, ResetError
 from meshwright_sdk.metrics import Metrics
 from meshwright_sdk.policy import AnyPolicy
@@ -42,12 +43,19 @@ class LiveEndpoint(Carrier, Endpoint):
     __slots__ = (
         "host",
         "pool",
+        "prober",
     )
 
     def __init__(self, instance: Instance, make_pool: Callable[[Endpoint], Pool]) -> None:
         super().__init__(instance)
         self.pool = make_pool(self)
+        self.prober: Prober | None = None
         self.host = self.origin.authority.encode("ascii")
+
+    @property
+    def in_use(self) -> bool:
+        """Whether there are connections or requests."""
+        return bool(self.pool.open or self.in_flight or (self.prober is not None and self.prober.open))
 
 
 class Service:
@@ -55,7 +63,8 @@ class Service:
 
     `host` is the Host that requests are sent with: `keep` the client's, `endpoint` the endpoint's, or another one.
     `tls` is for endpoints whose URL is https.
-    It outlives a reload that does not change its configuration, with its pools, counts and balancer.
+    It outlives a reload that does not change its configuration, with its pools, counts and balancer. Other policies
+    than before are no reason to make it anew: `use` takes them over.
     """
 
     def __init__(  # noqa: PLR0913 - these are what a service is made of, and it is made in one place
@@ -64,8 +73,6 @@ class Service:
         *,
         balancer: AnyBalancer,
         discovery: AnyDiscovery,
-        policies: Sequence[AnyPolicy] = (),
-        panic_threshold: float = 0.5,
         limits: PoolLimits,
         metrics: Metrics,
         clock: Clock | None = None,
@@ -74,28 +81,46 @@ class Service:
     ) -> None:
         self.name = name
         self.balancer = balancer
-        self.policies = tuple(policies)
-        self.group = EndpointGroup(panic_threshold=panic_threshold)
+        self._policy_set = PolicySet()
+        self.group = self._policy_set.group
         self._live: tuple[LiveEndpoint, ...] = ()
         self._clock = clock or SystemClock()
-        self._observers = Observers((balancer, *policies), self._clock)
+        self._observers = Observers((balancer,), self._clock)
         self._observed = self._observers.of_attempts
         self._discovery = discovery
         self._limits = limits
         self._keeps_host = host == "keep"
-        self._host = b"" if host == "endpoint" else host.encode("ascii")
+        self._host = b"" if host in ("keep", "endpoint") else host.encode("ascii")
         self._tasks = Tasks()  # not those of its plugins' contexts, which go on until the plugins are closed
         self._known = asyncio.Event()
         self._tls = tls or ClientTls()
         self._retired: list[LiveEndpoint] = []
         self._declare(metrics)
-        for policy in self.policies:
-            policy.attach(self)
 
     @property
     def endpoints(self) -> tuple[LiveEndpoint, ...]:
         """Every endpoint there is, ejected or not."""
         return self._live
+
+    @property
+    def policies(self) -> tuple[AnyPolicy, ...]:
+        """The policies that judge its endpoints."""
+        return self._policy_set.policies
+
+    def use(self, policy_set: PolicySet) -> None:
+        """Have other policies judge the endpoints, which learn of all that there are; nothing is left of those before.
+
+        They were attached, and are started if the service is.
+        """
+        before, self._policy_set = self._policy_set, policy_set
+        before.retire()
+        policy_set.group.replace(self._live)
+        self.group = policy_set.group
+        self._observers = Observers((self.balancer, *policy_set.policies), self._clock)
+        self._observed = self._observers.of_attempts
+        Observers(policy_set.policies, self._clock).changed((), self._live)
+        if before.policies:
+            self._tasks.spawn(before.close(), name=f"end of policies of {self.name}")
 
     def _declare(self, metrics: Metrics) -> None:
         self._past = {"connects": 0, "connect_failures": 0}
@@ -110,8 +135,7 @@ class Service:
     async def start(self) -> None:
         """Begin discovery; returns with its first list, or after FIRST_ANSWER_S without one."""
         await self.balancer.start()
-        for policy in self.policies:
-            await policy.start()
+        await self._policy_set.started()
         await self._discovery.start()
         self._tasks.spawn(self._watch(), name=f"discovery of {self.name}")
         self._tasks.spawn(self._sweep(), name=f"sweep of {self.name}")
@@ -132,7 +156,7 @@ class Service:
             endpoint.pool.close()
         await self._discovery.close()
         async with AsyncExitStack() as stack:  # each is closed, whatever the others raise
-            for plugin in (self.balancer, *self.policies):
+            for plugin in (self.balancer, self._policy_set):
                 stack.push_async_callback(plugin.close)
 
     async def call(self, request: Request) -> Response:
@@ -150,25 +174,37 @@ class Service:
         request.endpoint = endpoint
         if not self._observed:
             return await self._send(endpoint, request)
-        attempt = self._observers.begin(endpoint, request)
+        observers = self._observers  # they hear of the end too, whoever may have taken their place
+        attempt = observers.begin(endpoint, request)
         try:
             response = await self._send(endpoint, request)
         except BaseException as error:
-            self._observers.end(attempt, None, error)
+            observers.end(attempt, None, error)
             raise
-        self._observers.end(attempt, response, None)
+        observers.end(attempt, response, None)
         return response
 
     async def probe(self, endpoint: Endpoint, request: Request) -> Response:
-        """Send `request` to one endpoint; no balancer or policy learns of it. Raises UpstreamError."""
+        """Send `request` to one endpoint beside its traffic, with the Host that is sent there unless it has one.
+
+        No balancer or policy learns of it, and it is in no count. Raises UpstreamError.
+        """
         assert isinstance(endpoint, LiveEndpoint)
-        return await self._send(endpoint, request)
+        if request.headers.get_bytes(b"host") is None:
+            request = _with_host(request, self._host or endpoint.host)
+        response = await self._prober(endpoint).ask(request)
+        response.endpoint = endpoint
+        return response
 
     async def probe_connection(self, endpoint: Endpoint) -> None:
         """Open a connection to one endpoint and close it; raises UpstreamError."""
         assert isinstance(endpoint, LiveEndpoint)
-        connection = await endpoint.pool.take_new()
-        connection.close()
+        await self._prober(endpoint).connect()
+
+    def _prober(self, endpoint: LiveEndpoint) -> Prober:
+        if endpoint.prober is None:
+            endpoint.prober = Prober(endpoint.origin, self._limits, self._tls_of(endpoint))
+        return endpoint.prober
 
     def _refuse_late(self, deadline: float) -> None:
         if self._clock.monotonic() >= deadline:
@@ -235,7 +271,10 @@ class Service:
         return self._tls.context is None and any(endpoint.pool.is_tls for endpoint in self._live)
 
     def _make_pool(self, endpoint: Endpoint) -> Pool:
-        return Pool(endpoint.origin, self._limits, self._tls if endpoint.origin.scheme == "https" else None)
+        return Pool(endpoint.origin, self._limits, self._tls_of(endpoint))
+
+    def _tls_of(self, endpoint: Endpoint) -> ClientTls | None:
+        return self._tls if endpoint.origin.scheme == "https" else None
 
     async def _renew_tls(self) -> None:
         while True:
@@ -260,10 +299,12 @@ class Service:
             now = loop.time()
             for endpoint in (*self._live, *self._retired):
                 endpoint.pool.sweep(now)
+                if endpoint.prober is not None:
+                    endpoint.prober.sweep(now)
             self._forget_retired()
 
     def _forget_retired(self) -> None:
-        for endpoint in [each for each in self._retired if not (each.pool.open or each.in_flight)]:
+        for endpoint in [each for each in self._retired if not each.in_use]:
             self._retired.remove(endpoint)
             for number in self._past:
                 self._past[number] += getattr(endpoint.pool, number)
@@ -297,6 +338,7 @@ def _endpoint_status(endpoint: LiveEndpoint) -> dict[str, Any]:
         "url": instance.url,
         "weight": instance.weight,
         "effective_weight": endpoint.weight,
+        "health": endpoint.health,
         "ejections": dict(endpoint.ejections),
         "zone": instance.zone,
         "labels": dict(instance.labels),

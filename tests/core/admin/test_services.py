@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from meshwright.admin.services import add_up_services
 
 
@@ -42,12 +44,50 @@ def test_an_endpoint_that_only_one_worker_knows_is_shown() -> None:
     assert [(each["url"], each["in_flight"]) for each in service["endpoints"]] == [("http://a:1", 1), ("http://b:1", 5)]
 
 
-def test_health_is_what_the_worker_says_or_unchecked() -> None:
+@pytest.mark.parametrize(
+    ("of_workers", "health"),
+    [
+        (["unchecked", "unchecked"], "unchecked"),
+        (["unchecked", "healthy"], "healthy"),
+        (["healthy", "healthy"], "healthy"),
+        (["healthy", "ejected"], "partly ejected"),
+        (["ejected", "unchecked"], "partly ejected"),
+        (["ejected", "ejected"], "ejected"),
+        ([None, None], "unchecked"),
+    ],
+)
+def test_health_is_what_all_workers_say(of_workers: list[str | None], health: str) -> None:
+    statuses = [
+        status(str(number), endpoint("http://a:1", 0, 0, 0, **({"health": each} if each else {})))
+        for number, each in enumerate(of_workers)
+    ]
+    (service,) = add_up_services(statuses)
+
+    (total,) = service["endpoints"]
+    assert total["health"] == health
+    assert [each.get("health") for each in total["workers"]] == of_workers
+
+
+def test_the_reasons_of_all_workers_are_told() -> None:
     (service,) = add_up_services(
-        [status("0", endpoint("http://a:1", 0, 0, 0), endpoint("http://b:1", 0, 0, 0, health="down"))]
+        [
+            status("0", endpoint("http://a:1", 0, 0, 0, ejections={"outliers": "5 failures"}, effective_weight=2)),
+            status("1", endpoint("http://a:1", 0, 0, 0, ejections={"probes": "status 503"}, effective_weight=3)),
+            status("2", endpoint("http://a:1", 0, 0, 0, ejections={}, effective_weight=4)),
+        ]
     )
 
-    assert [each["health"] for each in service["endpoints"]] == ["unchecked", "down"]
+    (total,) = service["endpoints"]
+    assert total["ejections"] == {"outliers": "5 failures", "probes": "status 503"}
+    assert [each["effective_weight"] for each in total["workers"]] == [2, 3, 4]
+
+
+def test_a_service_panics_if_one_worker_does() -> None:
+    calm, panicking = status("0"), status("1")
+    calm["services"][0]["panicking"], panicking["services"][0]["panicking"] = False, True
+
+    assert add_up_services([calm, panicking, calm])[0]["panicking"] is True
+    assert add_up_services([calm, calm])[0]["panicking"] is False
 
 
 def test_a_worker_that_did_not_answer_and_a_service_without_endpoints_are_no_error() -> None:

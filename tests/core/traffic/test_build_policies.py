@@ -1,0 +1,226 @@
+"""What a reload does to a service's policies, filters and balancer, and to what they have decided."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from meshwright.traffic.gateway import Gateway
+from meshwright.traffic.service import Service
+from meshwright_sdk import ConfigDocument, ConfigError
+from meshwright_sdk.testing import make_request
+from tests.core.http1.wire import Wire, scripted_upstream, until
+
+OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+PLUGINS = '''
+from meshwright_sdk import EndpointPolicy, Filter, Options
+
+class JudgeOptions(Options):
+    """Options of `judge`."""
+    word: str = "a"
+    refused: bool = False
+    fails: str = ""
+
+class Judge(EndpointPolicy[JudgeOptions]):
+    """Knows its life and its endpoints."""
+
+    def __init__(self, options, context):
+        super().__init__(options, context)
+        self.life = []
+        self.endpoints = []
+        if options.refused:
+            raise ValueError("word: expected another; got this")
+
+    async def start(self):
+        self.life.append("start")
+        if self.options.fails:
+            raise OSError(self.options.fails)
+
+    async def close(self):
+        self.life.append("close")
+
+    def added(self, endpoint):
+        self.endpoints.append(endpoint)
+
+class Second(Judge):
+    """Another one."""
+
+class Stamp(Filter[JudgeOptions]):
+    """Puts its word on answers, and counts."""
+    count = 0
+
+    async def __call__(self, request, call_next):
+        self.count += 1
+        assert (self.context.service, self.context.route) == ("shop", None)
+        response = await call_next(request)
+        response.headers["x-stamp"] = response.headers.get("x-stamp", "") + self.options.word + str(self.count)
+        return response
+'''
+
+
+class Bench:
+    """A gateway without listeners, with one service."""
+
+    def __init__(self, folder: Path, *urls: str) -> None:
+        self.folder = folder
+        (folder / "judge.py").write_text(PLUGINS)
+        self.gateway = Gateway()
+        self.urls = urls
+        self.version = 0
+
+    def document(self, more: str) -> ConfigDocument:
+        endpoints = ", ".join(f'"{url}"' for url in self.urls)
+        text = f"""
+plugins: [./judge.py]
+routes: [{{name: one, match: {{path: /one}}, to: shop}}, {{name: two, to: shop}}]
+services: {{shop: {{endpoints: [{endpoints}], {more}}}}}
+"""
+        return ConfigDocument(text=text, name="gateway.yaml", base_dir=self.folder)
+
+    async def apply(self, more: str) -> None:
+        self.version += 1
+        await self.gateway.commit(await self.gateway.prepare(self.document(more), self.version))
+
+    @property
+    def service(self) -> Service:
+        assert self.gateway.snapshot is not None
+        service = self.gateway.snapshot.services["shop"]
+        assert isinstance(service, Service)
+        return service
+
+    @property
+    def policies(self) -> tuple[Any, ...]:
+        return self.service.policies
+
+    async def stamp(self, path: str = "/") -> str:
+        response = await self.gateway.handle(make_request(url=path))
+        response.settle()
+        assert response.status == 200
+        return response.headers["x-stamp"]
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path, "http://127.0.0.1:1", "http://127.0.0.1:2")
+
+
+async def test_policies_that_do_not_change_go_on_with_what_they_have_decided(bench: Bench) -> None:
+    await bench.apply("policies: [judge: {word: a}]")
+    (judge,) = bench.policies
+    service, balancer = bench.service, bench.service.balancer
+    assert judge.endpoints == list(service.endpoints)
+    service.group.eject(service.endpoints[0], "judge", "a reason")
+
+    bench.urls = (*bench.urls, "http://127.0.0.1:3")
+    await bench.apply("policies: [judge: {word: a}]")
+
+    assert (bench.service, bench.service.balancer, bench.policies) == (service, balancer, (judge,))
+    assert service.endpoints[0].ejections == {"judge": "a reason"}
+    assert judge.endpoints == list(service.endpoints)
+    assert judge.life == ["start"]
+    await bench.gateway.close()
+    assert judge.life == ["start", "close"]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    ["balancer: weighted_round_robin", "policies: [judge: {word: b}]", "policies: [second]", "panic_threshold: 10%"],
+)
+async def test_a_change_of_policies_leaves_no_judgement_and_keeps_the_service(bench: Bench, changed: str) -> None:
+    await bench.apply("policies: [judge: {word: a}]")
+    (judge,) = bench.policies
+    service, (first, second) = bench.service, bench.service.endpoints
+    service.group.eject(first, "judge", "a reason")
+    service.group.scale(second, "judge", 0.5)
+
+    await bench.apply(changed if "panic" not in changed else f"policies: [judge: {{word: a}}], {changed}")
+
+    assert bench.service is service
+    assert service.endpoints == (first, second)
+    assert service.group.usable == (first, second)
+    assert [(each.ejections, each.factors, each.weight) for each in service.endpoints] == [({}, {}, 1)] * 2
+    assert judge not in bench.policies
+    assert all(each.endpoints == [first, second] for each in bench.policies)
+    await until(lambda: judge.life == ["start", "close"])
+    after = bench.policies
+    await bench.gateway.close()
+    assert [each.life for each in after] == [["start", "close"]] * len(after)
+
+
+async def test_policies_come_back_after_they_were_gone(bench: Bench) -> None:
+    for policies, count in (("[judge]", 1), ("[]", 0), ("[judge, second]", 2), ("[second]", 1)):
+        await bench.apply(f"policies: {policies}")
+        assert len(bench.policies) == count
+        assert all(each.life == ["start"] for each in bench.policies)
+    await bench.gateway.close()
+
+
+async def test_a_service_that_is_made_anew_has_policies_of_its_own(bench: Bench) -> None:
+    await bench.apply("policies: [judge]")
+    service, (judge,) = bench.service, bench.policies
+
+    await bench.apply("policies: [judge], connect_timeout: 1s")
+
+    assert bench.service is not service
+    (after,) = bench.policies
+    assert after is not judge
+    assert after.endpoints == list(bench.service.endpoints)
+    await until(lambda: judge.life == ["start", "close"])
+    await bench.gateway.close()
+
+
+async def test_a_version_that_is_discarded_changes_no_policy(bench: Bench) -> None:
+    await bench.apply("policies: [judge]")
+    service, (judge,) = bench.service, bench.policies
+    service.group.eject(service.endpoints[0], "judge", "a reason")
+
+    snapshot = await bench.gateway.prepare(bench.document("policies: [judge: {word: other}]"), 9)
+    await bench.gateway.discard(snapshot)
+
+    assert bench.policies == (judge,)
+    assert service.endpoints[0].health == "ejected"
+    assert judge.life == ["start"]
+    await bench.gateway.close()
+
+
+@pytest.mark.parametrize("before", ["policies: []", "policies: [judge]"])
+async def test_a_policy_that_cannot_start_or_be_made_refuses_the_version(bench: Bench, before: str) -> None:
+    await bench.apply(before)
+    policies = bench.policies
+
+    with pytest.raises(ConfigError, match=r"services.shop.policies: expected to be able to start .* got no disk"):
+        await bench.apply("policies: [judge: {fails: no disk}]")
+    with pytest.raises(ConfigError, match=r"services.shop.policies\[1\].second.word: expected another; got this"):
+        await bench.apply("policies: [judge, second: {refused: true}]")
+    with pytest.raises(ConfigError, match=r"policies\[1\]: expected a policy that the service has once; got judge"):
+        await bench.apply("policies: [judge, judge: {word: b}]")
+
+    assert bench.policies == policies
+    await bench.gateway.close()
+
+
+async def test_a_new_service_whose_policy_cannot_start_is_closed(bench: Bench) -> None:
+    with pytest.raises(ConfigError, match="got no disk"):
+        await bench.apply("policies: [judge: {fails: no disk}]")
+
+
+async def test_filters_of_a_service_are_one_for_all_routes_outermost_first_and_outlive_a_reload(tmp_path: Path) -> None:
+    async def answer(wire: Wire) -> None:
+        while True:
+            await wire.message()
+            await wire.send(OK)
+
+    async with scripted_upstream(answer) as upstream:
+        bench = Bench(tmp_path, upstream.url)
+        await bench.apply("filters: [stamp: {word: out}, stamp: {word: in}], policies: [judge]")
+        assert [await bench.stamp("/one"), await bench.stamp("/two")] == ["in1out1", "in2out2"]
+        service = bench.service
+
+        await bench.apply("filters: [stamp: {word: out}, stamp: {word: new}], policies: [second]")
+        assert await bench.stamp("/one") == "new1out3"
+
+        assert bench.service is service
+        assert service.endpoints[0].pool.connects == 1
+        await bench.gateway.close()
