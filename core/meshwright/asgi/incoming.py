@@ -61,15 +61,16 @@ def _read_head(scope: Scope) -> Head:
 def _request(method: str, scope: Scope, head: Head, forwarding: Forwarding) -> Request:
     client, server = scope.get("client"), scope.get("server") or (None, None)
     tls = scope.get("scheme", "http") in ("https", "wss")
-    # A Unix socket has a path and no port.
-    peer = _peer(tuple(client) if client else None, tuple(server) if server[1] is not None else None, tls, forwarding)
+    unix = server[1] is None  # it has a path and no port
+    peername = tuple(client) if client else "" if unix else None  # a client that is gone has no address for some
+    peer = _peer(peername, None if unix else tuple(server), tls, forwarding)
     target, query = raw_path(scope), scope.get("query_string")
     return request_of(method, target + b"?" + query if query else target, scope["http_version"], head, peer)
 
 
 @lru_cache(maxsize=1024)
 def _peer(
-    client: tuple[object, ...] | None, server: tuple[object, ...] | None, tls: bool, forwarding: Forwarding
+    client: tuple[object, ...] | str | None, server: tuple[object, ...] | None, tls: bool, forwarding: Forwarding
 ) -> Peer:
     return peer_of(client, server, tls=tls, forwarding=forwarding)
 

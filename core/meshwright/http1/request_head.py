@@ -59,8 +59,13 @@ class Peer:
 
 
 def peer_of(peername: object, sockname: object, *, tls: bool, forwarding: Forwarding = DEFAULT_FORWARDING) -> Peer:
-    """Return what a connection's two addresses say about its requests, by the settings of its listener."""
-    return Peer(_address(peername), "https" if tls else "http", _authority(sockname), forwarding)
+    """Return what a connection's two addresses say about its requests, by the settings of its listener.
+
+    A text is that of a Unix socket; a peer that is not known, None, is no trusted proxy.
+    """
+    peer = Peer(_address(peername), "https" if tls else "http", _authority(sockname), forwarding)
+    peer.trusted = peer.trusted and peername is not None
+    return peer
 
 
 def _address(peername: object) -> Address:

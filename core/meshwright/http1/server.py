@@ -68,8 +68,8 @@ class HttpServerProtocol(asyncio.Protocol):
     """One connection from a client: requests in, one at a time and in order; responses out.
 
     `handle` never raises anything but CancelledError. A request is read when the one before it has been answered,
-    whatever has come already. `claimed_addresses`, set before the connection is made, are the peer's and our own
-    where a proxy has told them (PROXY protocol); without them the socket knows.
+    whatever has come already. `addresses`, set before the connection is made, are the peer's and our own;
+    without them the socket is asked, which does not know a peer that is gone.
     """
 
     __slots__ = (
@@ -100,7 +100,7 @@ class HttpServerProtocol(asyncio.Protocol):
         "_writable",
         "_writer",
         "_written_bytes",
-        "claimed_addresses",
+        "addresses",
         "deadline",
     )
 
@@ -134,7 +134,7 @@ class HttpServerProtocol(asyncio.Protocol):
         self._read_paused = False
         self._lingering = False
         self._retiring = False
-        self.claimed_addresses: tuple[object, object] | None = None
+        self.addresses: tuple[object, object] | None = None
         self._dropped_bytes = 0
         self._written_bytes = 0
         self._backlog: Backlog | None = None
@@ -148,7 +148,7 @@ class HttpServerProtocol(asyncio.Protocol):
         self._state.connections.add(self)
         self._counts.connections.value += 1
         self._counts.open.value += 1
-        peername, sockname = self.claimed_addresses or map(transport.get_extra_info, ("peername", "sockname"))
+        peername, sockname = self.addresses or map(transport.get_extra_info, ("peername", "sockname"))
         tls = transport.get_extra_info("sslcontext") is not None
         self._peer = peer_of(peername, sockname, tls=tls, forwarding=self._forwarding)
         self.deadline = self._loop.time() + self._limits.header_timeout_s

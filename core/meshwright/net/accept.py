@@ -33,10 +33,13 @@ _RESET = struct.pack("ii", 1, 0)
 
 
 class Accepted(Protocol):
-    """What a protocol has to have beside asyncio's methods where connections begin with a PROXY header."""
+    """What a protocol has to have beside asyncio's methods."""
 
-    claimed_addresses: tuple[object, object] | None
-    """The peer's and our own address by the PROXY protocol; None: ask the socket."""
+    addresses: tuple[object, object] | None
+    """The peer's and our own address, by the PROXY protocol where it is spoken; set before the connection is made.
+
+    The socket does not know its peer any more when that has reset the connection, and what it sent can be read still.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +121,7 @@ class Acceptor:
     def _accept(self) -> None:
         for _ in range(AT_ONCE):
             try:
-                client, _ = self._bound.accept()
+                client, peer = self._bound.accept()
             except BlockingIOError:
                 self._short = False
                 return
@@ -127,7 +130,7 @@ class Acceptor:
             except OSError as error:
                 self._pause(error)
                 return
-            self._take(client)
+            self._take(client, peer)
 
     def _pause(self, error: OSError) -> None:
         """Leave connections in the queue for a while: asking again at once would fail again and stop everything."""
@@ -138,7 +141,7 @@ class Acceptor:
         loop.remove_reader(self._bound)
         self._paused = loop.call_later(PAUSE_S, self._resume)
 
-    def _take(self, client: socket.socket) -> None:
+    def _take(self, client: socket.socket, peer: object) -> None:
         terms = self.terms
         if terms.open() + len(self._opening) >= terms.max_connections:
             self.counts.limit.value += 1
@@ -146,17 +149,19 @@ class Acceptor:
             return
         client.setblocking(False)
         self._clients.add(client)
-        self._opening.spawn(self._open(client, terms), name=self._name)
+        self._opening.spawn(self._open(client, peer, terms), name=self._name)
 
-    async def _open(self, client: socket.socket, terms: Terms) -> None:
+    async def _open(self, client: socket.socket, peer: object, terms: Terms) -> None:
         try:
-            await self._hand_over(client, terms)
+            await self._hand_over(client, peer, terms)
         finally:
             self._clients.discard(client)
 
-    async def _hand_over(self, client: socket.socket, terms: Terms) -> None:
+    async def _hand_over(self, client: socket.socket, peer: object, terms: Terms) -> None:
         protocol = terms.protocol()
-        if terms.proxy_protocol and not await self._took_header(client, protocol, terms):
+        accepted = cast("Accepted", protocol)
+        accepted.addresses = (peer, client.getsockname())
+        if terms.proxy_protocol and not await self._took_header(client, accepted, terms):
             return
         loop = asyncio.get_running_loop()
         try:
@@ -177,7 +182,7 @@ class Acceptor:
             transport.abort()
             raise
 
-    async def _took_header(self, client: socket.socket, protocol: asyncio.Protocol, terms: Terms) -> bool:
+    async def _took_header(self, client: socket.socket, accepted: Accepted, terms: Terms) -> bool:
         """Return whether the connection may go on, its protocol told of the addresses; closes it if not."""
         try:
             _refuse_strangers(client, terms)
@@ -191,7 +196,7 @@ class Acceptor:
             client.close()
             raise
         if header.source is not None:
-            cast("Accepted", protocol).claimed_addresses = (header.source, header.destination)
+            accepted.addresses = (header.source, header.destination)
         return True
 
 

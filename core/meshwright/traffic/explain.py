@@ -125,7 +125,7 @@ def _request(method: str, url: str, fields: Iterable[Sequence[str]], listeners: 
     listener = next((each for each in listeners if (each.tls is not None) == is_secure), listeners[0])
     line = read_request_line(f"{method.upper()} {target} HTTP/1.1".encode())
     try:
-        peer = peer_of(None, None, tls=is_secure, forwarding=Forwarding.of(listener))
+        peer = peer_of("", None, tls=is_secure, forwarding=Forwarding.of(listener))
         return request_of(*line, read_head(raw, DownstreamError), peer)
     except DownstreamError as error:
         raise ValueError(error.detail) from error

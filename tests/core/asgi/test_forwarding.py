@@ -44,18 +44,20 @@ def claiming(**changes: Any) -> Scope:
 
 @pytest.mark.parametrize(
     ("options", "client", "addresses", "scheme"),
-    [
+    [  # a client that is a text stands for the server's Unix socket, which it came by; one that is gone has no address
         ("", ("192.0.2.1", 40000), "192.0.2.1", "http"),
         ("trusted_proxies: 10.0.0.0/8", ("192.0.2.1", 40000), "192.0.2.1", "http"),
         ("trusted_proxies: 192.0.2.0/24", ("192.0.2.1", 40000), "6.6.6.6, 198.51.100.7, 192.0.2.1", "https"),
-        ("trusted_proxies: unix", None, "6.6.6.6, 198.51.100.7", "https"),
+        ("trusted_proxies: unix", "/run/web.sock", "6.6.6.6, 198.51.100.7", "https"),
+        ("trusted_proxies: unix", None, None, "http"),
         ("trusted_proxies: 192.0.2.0/24", None, None, "http"),
     ],
 )
 async def test_the_server_tells_the_peer_and_the_first_listener_whom_to_believe(
-    options: str, client: tuple[str, int] | None, addresses: str | None, scheme: str, tmp_path: Path
+    options: str, client: tuple[str, int] | str | None, addresses: str | None, scheme: str, tmp_path: Path
 ) -> None:
-    request, peer = await asked(tmp_path, claiming(client=client), options)
+    scope = claiming(client=None, server=(client, None)) if isinstance(client, str) else claiming(client=client)
+    request, peer = await asked(tmp_path, scope, options)
 
     assert request is not None
     assert (request.headers.get("x-forwarded-for"), request.headers["x-forwarded-proto"]) == (addresses, scheme)

@@ -111,7 +111,7 @@ async def serving(
 
     def protocol() -> HttpServerProtocol:
         connection = HttpServerProtocol(handle, counts, state, settings)
-        connection.claimed_addresses = claimed
+        connection.addresses = claimed
         return connection
 
     server = Server(bound.getsockname()[1], state, bytewise, small_buffers)

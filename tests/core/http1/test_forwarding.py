@@ -159,15 +159,20 @@ def test_the_port_follows_from_what_is_kept_where_it_is_not_told() -> None:
 
 
 def test_a_peer_of_a_unix_socket_has_no_address_and_is_trusted_by_a_word() -> None:
-    for peer in ("", None):
-        direct = asked(peer=peer)
-        assert "x-forwarded-for" not in direct.headers
-        request = asked((b"x-forwarded-for", b"6.6.6.6, 192.0.2.1"), peer=peer)
-        assert request.client == Address("192.0.2.1", 0)
-        assert told(request)["x-forwarded-for"] == "6.6.6.6, 192.0.2.1"
-        assert asked((b"forwarded", b"for=192.0.2.1"), peer=peer, tells="forwarded").headers["forwarded"] == (
-            "for=192.0.2.1;host=shop.test;proto=http, for=unknown;host=shop.test;proto=http"
-        )
+    direct = asked(peer="")
+    assert "x-forwarded-for" not in direct.headers
+    request = asked((b"x-forwarded-for", b"6.6.6.6, 192.0.2.1"), peer="")
+    assert request.client == Address("192.0.2.1", 0)
+    assert told(request)["x-forwarded-for"] == "6.6.6.6, 192.0.2.1"
+    assert asked((b"forwarded", b"for=192.0.2.1"), peer="", tells="forwarded").headers["forwarded"] == (
+        "for=192.0.2.1;host=shop.test;proto=http, for=unknown;host=shop.test;proto=http"
+    )
+
+
+def test_a_peer_that_is_not_known_is_no_unix_socket() -> None:
+    request = asked((b"x-forwarded-for", b"6.6.6.6, 192.0.2.1"), peer=None)
+    assert request.client == Address("", 0)
+    assert "x-forwarded-for" not in told(request)
 
 
 def test_an_ipv4_peer_of_an_ipv6_socket_is_its_ipv4_address() -> None:

@@ -35,7 +35,7 @@ class Echo(asyncio.Protocol):
     """Sends back what comes."""
 
     def __init__(self, place: list[Echo]) -> None:
-        self.claimed_addresses: tuple[Any, Any] | None = None
+        self.addresses: tuple[Any, Any] | None = None
         self._place = place
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -116,6 +116,23 @@ async def test_connections_are_taken_with_their_protocol() -> None:
         for _ in range(3):
             await server.echoes()
         assert len(server.connections) == 3
+
+
+async def test_a_client_that_resets_its_connection_at_once_is_known_all_the_same() -> None:
+    taken: list[Echo] = []
+
+    def protocol() -> Echo:
+        taken.append(Echo(server.connections))
+        return taken[-1]
+
+    async with serving(protocol=protocol) as server:
+        with socket.create_connection(("127.0.0.1", server.port)) as client:  # it is gone when it is taken
+            client.sendall(b"hello")
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            name, peer = client.getsockname(), client.getpeername()
+        await until(lambda: bool(taken) and not server.connections)
+
+    assert [each.addresses for each in taken] == [(name, peer)]
 
 
 async def test_one_connection_more_than_the_limit_is_closed_and_the_others_go_on() -> None:
@@ -239,8 +256,8 @@ async def test_a_proxy_header_tells_the_addresses_and_what_follows_is_for_the_pr
             assert await asyncio.wait_for(reader.readexactly(5), 10) == b"hello"
 
         (connection,) = server.connections
-        assert connection.claimed_addresses is not None
-        assert (connection.claimed_addresses[0], connection.claimed_addresses[1][1]) == (("192.0.2.1", 4242), 443)
+        assert connection.addresses is not None
+        assert (connection.addresses[0], connection.addresses[1][1]) == (("192.0.2.1", 4242), 443)
 
 
 @pytest.mark.parametrize("header", [LOCAL, b"PROXY UNKNOWN\r\n"])
@@ -250,7 +267,7 @@ async def test_a_proxy_that_speaks_for_itself_is_the_peer(header: bytes) -> None
         writer.write(header + b"hello")
         assert await asyncio.wait_for(reader.readexactly(5), 10) == b"hello"
 
-        assert server.connections[0].claimed_addresses is None
+        assert server.connections[0].addresses == (writer.get_extra_info("sockname"), writer.get_extra_info("peername"))
 
 
 @pytest.mark.parametrize("data", [b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x02", V2[:12] + b"\x31" + V2[13:]])
