@@ -38,6 +38,7 @@ def meshwright_routers() -> Mapping[str, str]:
 def meshwright_balancers() -> Mapping[str, str]:
     return {
         "least_connections": "meshwright_plugins.balancers.least_connections:LeastConnections",
+        "peak_ewma": "meshwright_plugins.balancers.peak_ewma:PeakEwma",
         "random": "meshwright_plugins.balancers.random:Random",
         "round_robin": "meshwright_plugins.balancers.round_robin:RoundRobin",
         "two_choices": "meshwright_plugins.balancers.two_choices:TwoChoices",

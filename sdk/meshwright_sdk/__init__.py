@@ -8,6 +8,7 @@ from meshwright_sdk.breaker_metrics import BreakerMetrics
 from meshwright_sdk.breaker_options import BreakerOptions
 from meshwright_sdk.clock import Alarm, Clock, SystemClock
 from meshwright_sdk.discovery import Discovery
+from meshwright_sdk.draws import Draws, Pair
 from meshwright_sdk.endpoint_group import EndpointGroup
 from meshwright_sdk.entries import Entries
 from meshwright_sdk.errors import (
@@ -43,6 +44,7 @@ from meshwright_sdk.limits import SlidingWindow, Taken, TokenBucket
 from meshwright_sdk.metrics import Counter, Gauge, Histogram, Metrics
 from meshwright_sdk.plugin import Context, NoOptions, Options, Plugin
 from meshwright_sdk.policy import EndpointPolicy, WatchedService
+from meshwright_sdk.prepared import PreparedBalancer
 from meshwright_sdk.priority import Priority
 from meshwright_sdk.problems import headers_of, problem
 from meshwright_sdk.regex import Regex
@@ -88,6 +90,7 @@ __all__ = [
     "DeadlineError",
     "Discovery",
     "DownstreamError",
+    "Draws",
     "Duration",
     "Endpoint",
     "EndpointGroup",
@@ -120,9 +123,11 @@ __all__ = [
     "Options",
     "Origin",
     "OverloadError",
+    "Pair",
     "Percent",
     "Plugin",
     "PluginError",
+    "PreparedBalancer",
     "Priority",
     "ProtocolError",
     "Rate",

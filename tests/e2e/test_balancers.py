@@ -1,0 +1,97 @@
+"""Balancers in a running gateway: real upstreams behind it, and a client that asks through it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+from aiohttp import web
+
+from meshwright_sdk.testing import gateway
+
+YAML = """\
+listeners: [{name: web, bind: "127.0.0.1:0"}]
+admin: {bind: "127.0.0.1:0"}
+routes: [{name: all, match: {path: "/*"}, to: back}]
+services:
+  back:
+    balancer: BALANCER
+    endpoints: [ENDPOINTS]
+"""
+
+
+class Upstreams:
+    """Upstreams that answer with their names, each after its delay."""
+
+    def __init__(self, delays_s: Mapping[str, float]) -> None:
+        self.delays_s = delays_s
+        self.urls: dict[str, str] = {}
+        self._runners: dict[str, web.AppRunner] = {}
+
+    async def start(self, name: str) -> None:
+        async def answer(request: web.Request) -> web.Response:
+            await asyncio.sleep(self.delays_s[name])
+            return web.Response(text=name)
+
+        application = web.Application()
+        application.router.add_route("*", "/{path:.*}", answer)
+        runner = self._runners[name] = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        self.urls[name] = f"http://127.0.0.1:{runner.addresses[0][1]}"
+
+    async def stop(self, name: str) -> None:
+        await self._runners.pop(name).cleanup()
+
+    async def close(self) -> None:
+        for name in list(self._runners):
+            await self.stop(name)
+
+
+class Client:
+    """Asks through the gateway, and is told who answered."""
+
+    def __init__(self, http: httpx.AsyncClient) -> None:
+        self._http = http
+
+    async def ask(self, **headers: str) -> str:
+        answer = await self._http.get("/", headers=headers)
+        return answer.text if answer.is_success else str(answer.status_code)
+
+    async def ask_all(self, requests: Sequence[Mapping[str, str]], at_once: int = 8) -> list[str]:
+        """Return the answers to requests with these headers, so many of them under way at a time."""
+        names: list[str] = []
+        for start in range(0, len(requests), at_once):
+            batch = requests[start : start + at_once]
+            names += await asyncio.gather(*(self.ask(**headers) for headers in batch))
+        return names
+
+
+@asynccontextmanager
+async def balanced(
+    balancer: str, endpoints: Mapping[str, str], delays_s: Mapping[str, float] | None = None
+) -> AsyncIterator[tuple[Client, Upstreams]]:
+    """Run upstreams by their names, what else the YAML says of each, and a gateway in front of them."""
+    upstreams = Upstreams(delays_s or dict.fromkeys(endpoints, 0.0))
+    for name in endpoints:
+        await upstreams.start(name)
+    listed = ", ".join(f'{{url: "{upstreams.urls[name]}"{more}}}' for name, more in endpoints.items())
+    text = YAML.replace("BALANCER", balancer).replace("ENDPOINTS", listed)
+    try:
+        async with gateway(text, base_dir=Path()) as running, httpx.AsyncClient(base_url=running.url) as http:
+            yield Client(http), upstreams
+    finally:
+        await upstreams.close()
+
+
+async def test_peak_ewma_sends_little_to_the_slow_one() -> None:
+    delays_s = {"a": 0.002, "b": 0.002, "slow": 0.2}
+    async with balanced("peak_ewma", dict.fromkeys(delays_s, ""), delays_s) as (client, _):
+        got = Counter(await client.ask_all([{}] * 120))
+
+    assert got["a"] + got["b"] >= 105
+    assert min(got["a"], got["b"]) > 10
