@@ -14,6 +14,7 @@ def meshwright_filters() -> Mapping[str, str]:
         "body_limit": "meshwright_plugins.filters.body_limit:BodyLimit",
         "circuit_breaker": "meshwright_plugins.filters.circuit_breaker:CircuitBreaker",
         "compress": "meshwright_plugins.filters.compress:Compress",
+        "concurrency": "meshwright_plugins.filters.concurrency:Concurrency",
         "cors": "meshwright_plugins.filters.cors:Cors",
         "fallback": "meshwright_plugins.filters.fallback:Fallback",
         "headers": "meshwright_plugins.filters.headers:EditHeaders",
