@@ -73,6 +73,7 @@ class UpstreamConnection(asyncio.Protocol):
     __slots__ = (
         "_backlog",
         "_begun",
+        "_behind",
         "_content",
         "_informed",
         "_interim",
@@ -112,6 +113,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._writable: asyncio.Future[None] | None = None
         self._written_bytes = 0
         self._backlog: Backlog | None = None
+        self._behind = False
         self._tunnel: UpstreamTunnel | None = None
         self._waiter: asyncio.Future[Response] | None = None
         self._writer = MessageWriter()
@@ -329,6 +331,8 @@ class UpstreamConnection(asyncio.Protocol):
             self._content = content
             if content.complete:
                 self._end_body(content)
+            elif content.behind:
+                self._fall_behind(content)
         fields = head.fields.copy()
         if not head.dated:
             fields.append((b"date", date_at(int(time()))))  # RFC 9110, section 6.6.1
@@ -343,11 +347,30 @@ class UpstreamConnection(asyncio.Protocol):
             self._stream.feed(piece)
         if content.complete:
             self._end_body(content)
+        elif content.behind:
+            self._fall_behind(content)
+
+    def _fall_behind(self, content: ContentReader) -> None:
+        """Leave the rest of what came to later turns of the event loop, and read no more before."""
+        if not self._behind and not self._transport.is_closing():
+            self._behind = True
+            if not self._paused:
+                self._transport.pause_reading()
+            self._loop.call_soon(self._catch_up, content)
+
+    def _catch_up(self, content: ContentReader) -> None:
+        self._behind = False
+        if content is self._content:
+            self.data_received(b"")
+        if not self._behind and not self._paused and not self._transport.is_closing():
+            self._transport.resume_reading()
 
     def eof_received(self) -> bool:
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
+        while self._stream is not None and self._content is not None and self._content.behind:
+            self.data_received(b"")
         if isinstance(self._content, UnboundedReader) and exc is None:
             self._end_body(self._content)
         elif self._tunnel is not None and exc is None:
@@ -475,7 +498,8 @@ class UpstreamConnection(asyncio.Protocol):
         self.deadline = 0.0
         if not self._paused and not self._transport.is_closing():
             self._paused = True
-            self._transport.pause_reading()
+            if not self._behind:
+                self._transport.pause_reading()
 
     def resume(self) -> None:
         """Read on."""
@@ -483,7 +507,8 @@ class UpstreamConnection(asyncio.Protocol):
             self._paused = False
             if self._tunnel is None:
                 self.deadline = self._loop.time() + self._owner.idle_timeout_s
-            self._transport.resume_reading()
+            if not self._behind:
+                self._transport.resume_reading()
 
     def abandon(self) -> None:
         """Nobody reads the rest of the response."""

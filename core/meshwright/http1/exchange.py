@@ -104,6 +104,11 @@ class Exchange:
             stream.end(trailers_of(self.content.trailers))
 
     @property
+    def behind(self) -> bool:
+        """Whether there is content that came and was not read yet: it is fed on, with nothing."""
+        return self.content is not None and self.content.behind
+
+    @property
     def awaited(self) -> bool:
         """Whether the client has no reason to hold its content back."""
         return (

@@ -13,6 +13,9 @@ from meshwright_sdk.tokens import TOKEN_BYTES
 MAX_CHUNK_LINE_BYTES = 1024
 """Of a chunk's size and its extensions, which nobody uses."""
 
+CHUNKS_AT_ONCE = 512
+"""Chunks that are read in one go: 0.5 ms. One read of a socket may hold 40,000, for which nobody else has to wait."""
+
 MAX_TRAILER_BYTES = 8 * 1024
 MAX_TRAILERS = 64
 
@@ -29,11 +32,15 @@ _EXTENDED = re.compile(
 class ContentReader(Protocol):
     """Takes the bytes after a head and tells content from what comes after it.
 
-    `complete`: the end of the message was read. `trailers` are the fields after a chunked content.
+    `complete`: the end of the message was read. `trailers` are the fields after a chunked content. `behind`: it has
+    more than it reads in one go, and is to be fed in the next turn of the event loop, be it with nothing.
     """
 
     complete: bool
     trailers: RawHeaders
+
+    @property
+    def behind(self) -> bool: ...
 
     def feed(self, data: bytes) -> tuple[bytes, bytes]:
         """Return the content in `data`, and what is left after the message's end. Raises GrammarError."""
@@ -43,6 +50,7 @@ class CountedReader:
     """Content of a known length, in bytes."""
 
     __slots__ = ("_left", "complete", "trailers")
+    behind = False
 
     def __init__(self, length: int) -> None:
         self._left = length
@@ -64,6 +72,7 @@ class UnboundedReader:
     """Content up to the end of the connection, which only a response may have."""
 
     __slots__ = ("complete", "trailers")
+    behind = False
 
     def __init__(self) -> None:
         self.complete = False
@@ -76,12 +85,13 @@ class UnboundedReader:
 class ChunkedReader:
     """Content in chunks, and the fields after it (RFC 9112, section 7.1). Extensions are read and dropped."""
 
-    __slots__ = ("_ending", "_left", "_rest", "complete", "trailers")
+    __slots__ = ("_ending", "_left", "_rest", "behind", "complete", "trailers")
 
     def __init__(self) -> None:
         self._rest = b""
         self._left = 0
         self._ending = False
+        self.behind = False
         self.complete = False
         self.trailers: RawHeaders = []
 
@@ -89,6 +99,7 @@ class ChunkedReader:
         if self._rest:
             data = self._rest + data
             self._rest = b""
+            self.behind = False
         elif not self._left and not self._ending:
             # Nearly always one whole chunk comes at a time, as its sender wrote it: an event of a stream.
             begin = data.find(b"\r\n", 0, _USUAL_SIZE_BYTES) + 2
@@ -102,11 +113,11 @@ class ChunkedReader:
         return pieces[0] if len(pieces) == 1 else b"".join(pieces), rest
 
     def _read_chunks(self, data: bytes, pieces: list[bytes]) -> int:
-        """Collect the content in `data`; return where the trailers begin, or its end while there are more chunks.
+        """Collect the content in `data`; return where the trailers begin, or its end when they are not reached.
 
         `_left` counts the content of the present chunk and the CR LF after it.
         """
-        position, size = 0, len(data)
+        position, size, more = 0, len(data), CHUNKS_AT_ONCE
         while position < size:
             if self._left > 2:
                 end = min(position + self._left - 2, size)
@@ -122,17 +133,28 @@ class ChunkedReader:
                     break
                 self._left = 0
                 position += 2
+            elif not more:
+                self._rest = data[position:]
+                self.behind = True
+                break
             else:
+                more -= 1
                 end = data.find(b"\r\n", position, position + MAX_CHUNK_LINE_BYTES)
                 if end < 0:
                     self._wait_for_line(data[position:])
                     break
-                length = _chunk_size(data[position:end])
+                line = data[position:end]
+                length = _known_size(line) if len(line) <= _USUAL_SIZE_BYTES else _chunk_size(line)
                 position = end + 2
                 if not length:
                     self._ending = True
                     return position
-                self._left = length + 2
+                end = position + length
+                if data[end : end + 2] == b"\r\n":
+                    pieces.append(data[position:end])
+                    position = end + 2
+                else:
+                    self._left = length + 2
         return size
 
     def _wait_for_line(self, begun: bytes) -> None:

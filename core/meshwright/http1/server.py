@@ -74,6 +74,7 @@ class HttpServerProtocol(asyncio.Protocol):
 
     __slots__ = (
         "_backlog",
+        "_behind",
         "_body_source",
         "_closing",
         "_counts",
@@ -138,6 +139,7 @@ class HttpServerProtocol(asyncio.Protocol):
         self._dropped_bytes = 0
         self._written_bytes = 0
         self._backlog: Backlog | None = None
+        self._behind = False
         self._pace: ContentPace | None = None
         self.deadline = 0.0
 
@@ -252,6 +254,8 @@ class HttpServerProtocol(asyncio.Protocol):
         rest = exchange.begin_content(reader, data, limit)
         if not exchange.complete:
             self._pace = ContentPace(self._loop.time(), paused=self._read_paused)
+            if reader.behind:
+                self._fall_behind(exchange)
         return rest
 
     def _read_content(self, exchange: Exchange, data: bytes) -> None:
@@ -262,6 +266,23 @@ class HttpServerProtocol(asyncio.Protocol):
             return
         if rest:
             self._keep_for_later(rest)
+        elif exchange.behind:
+            self._fall_behind(exchange)
+
+    def _fall_behind(self, exchange: Exchange) -> None:
+        """Leave the rest of what came to later turns of the event loop, and read no more before."""
+        if not self._behind and not self._transport.is_closing():
+            self._behind = True
+            if not self._read_paused:
+                self._transport.pause_reading()
+            self._loop.call_soon(self._catch_up, exchange)
+
+    def _catch_up(self, exchange: Exchange) -> None:
+        self._behind = False
+        if exchange is self._current and not self._closing:
+            self._read_content(exchange, b"")
+        if not self._behind and not self._read_paused and not self._transport.is_closing():
+            self._transport.resume_reading()
 
     def _refuse_content(self, exchange: Exchange, error: MeshwrightError) -> None:
         """Read no more; the request that is being handled learns it from its body."""
@@ -539,7 +560,8 @@ class HttpServerProtocol(asyncio.Protocol):
         """Stop reading; may be called when already stopped."""
         if not self._read_paused and not self._transport.is_closing():
             self._read_paused = True
-            self._transport.pause_reading()
+            if not self._behind:
+                self._transport.pause_reading()
             if self._pace is not None:
                 self._pace.pause(self._loop.time())
 
@@ -547,7 +569,8 @@ class HttpServerProtocol(asyncio.Protocol):
         """Read on; may be called when never stopped."""
         if self._read_paused and not self._transport.is_closing():
             self._read_paused = False
-            self._transport.resume_reading()
+            if not self._behind:
+                self._transport.resume_reading()
             if self._pace is not None:
                 self._pace.resume(self._loop.time())
 
