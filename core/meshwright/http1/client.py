@@ -302,18 +302,7 @@ class UpstreamConnection(asyncio.Protocol):
         """Answer the waiting request: with a whole body when all of it is here, else with a stream."""
         waiter = self._waiter
         assert waiter is not None
-        content: ContentReader
-        if has_no_body(self._method, status):
-            content = CountedReader(0)
-            if status == 204 and head.has_body:
-                self._keep_alive = False  # which it may send all the same, after the next request (RFC 9110, 8.6)
-        elif head.chunked:
-            content = ChunkedReader()
-        elif head.length is not None:
-            content = CountedReader(head.length)
-        else:
-            content = UnboundedReader()
-            self._keep_alive = False
+        content = self._content_reader(status, head)
         piece, rest = content.feed(data) if not content.complete else (b"", data)
         if rest:
             self._keep_alive = False  # what it is belongs to no request, and goes with the connection
@@ -337,6 +326,18 @@ class UpstreamConnection(asyncio.Protocol):
         if not head.dated:
             fields.append((b"date", date_at(int(time()))))  # RFC 9110, section 6.6.1
         waiter.set_result(Response(status, Headers.from_raw(fields), body))
+
+    def _content_reader(self, status: int, head: Head) -> ContentReader:
+        if has_no_body(self._method, status):
+            if status == 204 and head.has_body:
+                self._keep_alive = False  # which it may send all the same, after the next request (RFC 9110, 8.6)
+            return CountedReader(0)
+        if head.chunked:
+            return ChunkedReader()
+        if head.length is not None:
+            return CountedReader(head.length)
+        self._keep_alive = False
+        return UnboundedReader()
 
     def _read_content(self, content: ContentReader, data: bytes) -> None:
         piece, rest = content.feed(data)
