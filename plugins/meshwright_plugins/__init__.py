@@ -48,6 +48,13 @@ def meshwright_balancers() -> Mapping[str, str]:
 
 
 @hookimpl
+def meshwright_policies() -> Mapping[str, str]:
+    return {
+        "endpoint_breaker": "meshwright_plugins.policies.endpoint_breaker:EndpointBreaker",
+    }
+
+
+@hookimpl
 def meshwright_discoveries() -> Mapping[str, str]:
     return {
         "dns": "meshwright_plugins.discovery.dns:Dns",

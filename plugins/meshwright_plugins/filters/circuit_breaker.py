@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from asyncio import CancelledError
 from collections.abc import Mapping
 from math import ceil, inf
 from typing import Any, ClassVar
@@ -23,6 +24,7 @@ from meshwright_sdk import (
     UpstreamError,
     every_status,
 )
+from meshwright_sdk.timeouts import EXPIRED
 
 logger = logging.getLogger("meshwright.circuit_breaker")
 
@@ -45,13 +47,13 @@ class CircuitBreaker(Filter[CircuitBreakerOptions]):
     alone, and under the filters of every route there is one for all of them.
 
     A failure is a status of `statuses`, a connection that cannot be made or that breaks, an answer that is none, and
-    none in time. Not judged are requests whose client has gone, whose own deadline had passed before they were sent,
-    that found no endpoint or a bound of the gateway reached, and what a filter between it and the service raised. Each
-    is judged when the answer begins: a body that breaks off later does not count.
+    none within a `timeout`, inside or outside. Not judged are requests whose client has gone, whose own deadline has
+    passed, that found no endpoint or a bound of the gateway reached, and what a filter between it and the service
+    raised. Each is judged when the answer begins: a body that breaks off later does not count.
 
-    A `timeout` belongs inside, so that what takes too long is seen as a failure. `retry` and `hedge` belong outside:
-    around them it would see one failure where three requests failed, and its refusal could not spare the service any.
-    `fallback`, `cache`, `rate_limit` and `quota` belong outside too, for what they answer is not the service's.
+    `retry` and `hedge` belong outside: around them it would see one failure where three requests failed, and its
+    refusal could not spare the service any. `fallback`, `cache`, `rate_limit` and `quota` belong outside too, for what
+    they answer is not the service's.
 
     Each worker has a breaker of its own that sees its share of the traffic: with N workers the service gets up to N
     times the `trials`, and each worker has to see `minimum_requests` itself. A change of its options starts it anew,
@@ -145,7 +147,7 @@ class CircuitBreaker(Filter[CircuitBreakerOptions]):
 
     def _raised(self, permit: int, error: BaseException, began: float) -> None:
         """Judge a request that got no answer, or give its permit back."""
-        if isinstance(error, UpstreamError) and not isinstance(error, _NOT_ITS_FAULT):
+        if _blames_upstream(error):
             now = self._now()
             self._breaker.failed(permit, now, slow=now - began >= self._slow_after)
         else:
@@ -156,3 +158,9 @@ class CircuitBreaker(Filter[CircuitBreakerOptions]):
         if self._shown:
             self._metrics.moved(before, breaker.state)
         logger.warning("circuit breaker of %s is %s: %s", self._who, breaker.state.replace("_", " "), breaker.reason)
+
+
+def _blames_upstream(error: BaseException) -> bool:
+    if isinstance(error, CancelledError):
+        return error.args == (EXPIRED,)
+    return isinstance(error, UpstreamError) and not isinstance(error, _NOT_ITS_FAULT)

@@ -27,9 +27,11 @@ from meshwright_sdk import (
     ResetError,
     Response,
     Tasks,
+    Timeouts,
     UpstreamTimeoutError,
 )
 from meshwright_sdk.testing import FakeUpstream, ManualClock, build, check_filter, gateway, make_request
+from meshwright_sdk.timeouts import DEADLINE, EXPIRED
 
 
 def breaker(clock: ManualClock | None = None, **options: Any) -> CircuitBreaker:
@@ -187,6 +189,28 @@ async def test_a_client_that_leaves_is_no_failure() -> None:
     assert filter.state()["calls"] == 0
 
 
+@pytest.mark.parametrize(("message", "state"), [(EXPIRED, "open"), (DEADLINE, "closed")])
+async def test_a_timeout_around_it_is_a_failure_and_a_clients_own_deadline_is_not(message: str, state: str) -> None:
+    clock = ManualClock()
+    filter, timeouts = breaker(clock), Timeouts(clock)
+
+    async def silence(request: Request) -> Response:
+        await asyncio.Event().wait()
+        raise AssertionError("unreachable")
+
+    async def late() -> None:
+        with timeouts.until(clock.monotonic() + 1.0, message):
+            await filter(make_request(), silence)
+
+    tasks = Tasks()
+    for _ in range(2):
+        request = tasks.spawn(late(), name="a request")
+        await clock.advance(1.1)
+        await request
+
+    assert state_of(filter) == state
+
+
 async def test_trials_are_limited() -> None:
     clock = ManualClock()
     filter = breaker(clock, trials=2)
@@ -330,7 +354,7 @@ async def moody() -> AsyncIterator[Moody]:
 
 CONFIG = """
 listeners: [{{name: web, bind: "127.0.0.1:0"}}]
-routes: [{{name: all, to: back}}]
+routes: [{{name: all, filters: [timeout: {{after: 400ms}}], to: back}}]
 services:
   back:
     endpoints: ["http://127.0.0.1:{port}"]
@@ -339,7 +363,7 @@ services:
 """
 
 
-@pytest.mark.parametrize("mood", ["failing", "slow", "dead"])
+@pytest.mark.parametrize("mood", ["failing", "slow", "hanging", "dead"])
 async def test_over_real_sockets_it_opens_spares_the_upstream_and_recovers(moody: Moody, mood: str) -> None:
     async def well() -> None:
         moody.status, moody.delay_s = 200, 0.0
@@ -348,7 +372,7 @@ async def test_over_real_sockets_it_opens_spares_the_upstream_and_recovers(moody
 
     async def ill() -> None:
         moody.status = 500 if mood == "failing" else 200
-        moody.delay_s = 0.25 if mood == "slow" else 0.0
+        moody.delay_s = {"slow": 0.25, "hanging": 60.0}.get(mood, 0.0)
         if mood == "dead":
             await moody.die()
 
@@ -363,7 +387,9 @@ async def test_over_real_sockets_it_opens_spares_the_upstream_and_recovers(moody
         await asyncio.sleep(0.3)
         again = [(await client.get("/")).status_code for _ in range(10)]
 
-    assert {answer.status_code for answer in answers} == {{"failing": 500, "slow": 200, "dead": 502}[mood]}
+    assert {answer.status_code for answer in answers} == {
+        {"failing": 500, "slow": 200, "hanging": 504, "dead": 502}[mood]
+    }
     assert [(answer.status_code, answer.json()["code"]) for answer in refused] == [(503, "circuit_open")] * 20
     assert {answer.headers["retry-after"] for answer in refused} == {"1"}
     assert spared

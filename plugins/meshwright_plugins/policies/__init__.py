@@ -1,0 +1,1 @@
+"""The built-in policies about endpoints, one file for each."""
