@@ -31,14 +31,8 @@ class Fallback(Filter[FallbackOptions]):
     around `retry`, `timeout` and `circuit_breaker`, which are to have done what they can before.
 
     Example:
-        routes:
-          - name: orders
-            match: {path: "/orders/*"}
-            filters:
-              - fallback: {last_good: {max_age: 10m}, respond: {status: 200, json: {orders: []}}}
-            to: orders
-        services:
-          orders: {endpoints: ["http://127.0.0.1:8001"]}
+        filters:
+          - fallback: {last_good: {max_age: 10m}, respond: {status: 200, json: {orders: []}}}
     """
 
     actions: ClassVar = {

@@ -43,15 +43,9 @@ class RateLimit(Filter[RateLimitOptions]):
     outside of `retry`, so that attempts are not counted.
 
     Example:
-        routes:
-          - name: orders
-            match: {path: "/orders/*"}
-            filters:
-              - rate_limit: {rate: 100/s, burst: 20, key: "claim:sub"}
-              - rate_limit: {limit: 10000, window: 1h, key: "header:x-tenant", mode: leased, slice: 50, name: tenant}
-            to: orders
-        services:
-          orders: {endpoints: ["http://127.0.0.1:8001"]}
+        filters:
+          - rate_limit: {rate: 100/s, burst: 20, key: "claim:sub"}
+          - rate_limit: {limit: 10000, window: 1h, key: "header:x-tenant", name: tenant}
     """
 
     def __init__(self, options: RateLimitOptions, context: Context) -> None:
