@@ -59,6 +59,7 @@ from meshwright_sdk.sources import ConfigDocument, ConfigSource
 from meshwright_sdk.statuses import Statuses, every_status
 from meshwright_sdk.store import Store
 from meshwright_sdk.tasks import Tasks
+from meshwright_sdk.tee import tee
 from meshwright_sdk.template import Template
 from meshwright_sdk.timeouts import TimeBound, Timeouts, Timer
 from meshwright_sdk.units import Duration, Percent, Rate, Secret, Size
@@ -174,4 +175,5 @@ __all__ = [
     "imported",
     "parse_origin",
     "problem",
+    "tee",
 ]

@@ -21,7 +21,6 @@ from meshwright_sdk import (
     PluginError,
     Request,
     Response,
-    UpstreamError,
     UpstreamTimeoutError,
 )
 from meshwright_sdk.testing import FakeUpstream, ManualClock, build, check_filter, gateway, make_request
@@ -46,7 +45,7 @@ async def test_an_answer_of_the_service_is_left_alone() -> None:
 @pytest.mark.parametrize(
     ("error", "reason"),
     [
-        (UpstreamError("open", code="circuit_open"), "open"),
+        (CircuitOpenError("open"), "open"),
         (ConnectError("refused"), "failed"),
         (NoEndpointsError("none"), "failed"),
         (UpstreamTimeoutError("late"), "timeout"),

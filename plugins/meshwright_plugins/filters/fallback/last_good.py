@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from meshwright_plugins.filters.fallback.options import LastGoodOptions
-from meshwright_sdk import Body, Headers, Request, Response
+from meshwright_sdk import Body, Headers, Request, Response, tee
 from meshwright_sdk.headers import RawHeaders
 
 _METHODS = frozenset(("GET", "HEAD"))
@@ -64,30 +64,21 @@ class LastGood:
         """Keep a good answer: now when its content is there, else when it has streamed by."""
         if response.status // 100 != 2 or response.tunnel is not None or _is_personal(response):
             return
-        body = response.body
-        if body.data is not None:
-            self._put(key, response.status, _kept(response), body.data)
-        elif body.length is None or body.length <= self._options.max_body:
-            copied = self._copied(body, key, response.status, _kept(response))
-            response.body = Body.stream(copied, length=body.length)
+        status, fields = response.status, _kept(response)
 
-    async def _copied(self, body: Body, key: str, status: int, fields: RawHeaders) -> AsyncIterator[bytes]:
-        chunks: list[bytes] = []
-        room = int(self._options.max_body)
-        async for chunk in body:
-            room -= len(chunk)
-            if room >= 0:
-                chunks.append(chunk)
-            yield chunk
-        if room >= 0:
-            self._put(key, status, fields, b"".join(chunks))
+        def put(data: bytes | None) -> None:
+            if data is not None:
+                self._put(key, _Answer(status, fields, data, self._now()))
 
-    def _put(self, key: str, status: int, fields: RawHeaders, data: bytes) -> None:
-        if len(data) > self._options.max_body:
-            return
+        if not response.body.spent:
+            body = tee(response.body, int(self._options.max_body), put)
+            if body is not response.body:
+                response.body = body
+
+    def _put(self, key: str, answer: _Answer) -> None:
         self._drop(key)
-        self._answers[key] = _Answer(status, fields, data, self._now())
-        self._size += _OVERHEAD + len(data)
+        self._answers[key] = answer
+        self._size += _OVERHEAD + len(answer.data)
         while self._size > self._options.max_size or len(self._answers) > self._options.max_answers:
             self._drop(next(iter(self._answers)))
 

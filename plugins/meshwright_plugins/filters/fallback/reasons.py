@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from meshwright_sdk import NoEndpointsError, OverloadError, UpstreamError, UpstreamTimeoutError
+from meshwright_sdk import CircuitOpenError, OverloadError, UpstreamError, UpstreamTimeoutError
 
 WORDS = ("open", "failed", "timeout", "shed")
 _STATUS = re.compile(r"[45]([0-9]{2}|xx)")
@@ -19,13 +19,13 @@ def check_reason(text: str) -> str:
 
 def reason_of(error: Exception) -> str | None:
     """Return the word for what the rest of the chain raised, or None for what is nobody's business but the client's."""
-    if getattr(error, "code", "") == "circuit_open":
+    if isinstance(error, CircuitOpenError):
         return "open"
     if isinstance(error, OverloadError):
         return "shed"
     if isinstance(error, UpstreamTimeoutError):
         return "timeout"
-    return "failed" if isinstance(error, UpstreamError | NoEndpointsError) else None
+    return "failed" if isinstance(error, UpstreamError) else None
 
 
 def statuses_of(reasons: tuple[str, ...]) -> frozenset[int]:
