@@ -18,6 +18,7 @@ def meshwright_filters() -> Mapping[str, str]:
         "cors": "meshwright_plugins.filters.cors:Cors",
         "fallback": "meshwright_plugins.filters.fallback:Fallback",
         "headers": "meshwright_plugins.filters.headers:EditHeaders",
+        "mirror": "meshwright_plugins.filters.mirror:Mirror",
         "priority": "meshwright_plugins.filters.priority:PriorityOf",
         "rate_limit": "meshwright_plugins.filters.rate_limit:RateLimit",
         "redirect": "meshwright_plugins.filters.redirect:Redirect",

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from meshwright_plugins.filters.fallback import Fallback
 from meshwright_sdk import (
     Body,
+    CircuitOpenError,
     ConnectError,
     Context,
     DownstreamError,
