@@ -20,6 +20,7 @@ def meshwright_filters() -> Mapping[str, str]:
         "headers": "meshwright_plugins.filters.headers:EditHeaders",
         "mirror": "meshwright_plugins.filters.mirror:Mirror",
         "priority": "meshwright_plugins.filters.priority:PriorityOf",
+        "quota": "meshwright_plugins.filters.quota:Quota",
         "rate_limit": "meshwright_plugins.filters.rate_limit:RateLimit",
         "redirect": "meshwright_plugins.filters.redirect:Redirect",
         "request_id": "meshwright_plugins.filters.request_id:RequestId",

@@ -40,6 +40,7 @@ from meshwright_sdk.identity import Identity
 from meshwright_sdk.import_path import ImportPath, imported
 from meshwright_sdk.instance_options import InstanceOptions, InstanceOrUrl, Weight
 from meshwright_sdk.key import Expression, Key
+from meshwright_sdk.limit_fields import LimitFields
 from meshwright_sdk.limits import SlidingWindow, Taken, TokenBucket
 from meshwright_sdk.metrics import Counter, Gauge, Histogram, Metrics
 from meshwright_sdk.plugin import Context, NoOptions, Options, Plugin
@@ -114,6 +115,7 @@ __all__ = [
     "InstanceOptions",
     "InstanceOrUrl",
     "Key",
+    "LimitFields",
     "Match",
     "MeshwrightError",
     "Metrics",

@@ -10,6 +10,7 @@ import yaml
 
 import meshwright_plugins
 import meshwright_plugins.filters
+from meshwright_plugins.stores.memory import Memory
 from meshwright_sdk import Filter
 from meshwright_sdk.testing import build
 
@@ -36,7 +37,7 @@ def test_the_example_in_the_docstring_is_right(name: str) -> None:
     assert uses
     for use in uses:
         assert list(use) == [name]
-        build(filter_of(name), **use[name])
+        build(filter_of(name), store=build(Memory), **use[name])
 
 
 @pytest.mark.parametrize("name", MODULES)

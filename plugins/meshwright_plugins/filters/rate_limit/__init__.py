@@ -13,7 +13,7 @@ from meshwright_sdk import (
     CallNext,
     Context,
     Filter,
-    Headers,
+    LimitFields,
     Request,
     Response,
     StoreError,
@@ -55,9 +55,7 @@ class RateLimit(Filter[RateLimitOptions]):
         self._local = LocalLimit(options, context.clock.monotonic)
         self._shared = _shared(options, context)
         name = options.name or context.route or "default"
-        self._policy = f'"{name}";{options.policy}'.encode()
-        self._item = f'"{name}"'.encode()
-        self._headers = options.headers
+        self._fields = LimitFields(name, options.quota, options.window_s) if options.headers else None
         self._counts = {
             result: context.metrics.counter(
                 "meshwright_rate_limit_total", "Requests by what the rate limit said.", limit=name, result=result
@@ -73,14 +71,15 @@ class RateLimit(Filter[RateLimitOptions]):
             self._refused.value += 1
             raise self._refusal(taken)
         self._admitted.value += 1
-        if not self._headers or taken is _UNKNOWN:
+        fields = self._fields
+        if fields is None or taken is _UNKNOWN:
             return await call_next(request)
         try:
             response = await call_next(request)
         except Exception as error:
-            self._tell(headers_of(error), taken)
+            fields.add(headers_of(error), taken.remaining, taken.reset_s)
             raise
-        self._tell(response.headers, taken)
+        fields.add(response.headers, taken.remaining, taken.reset_s)
         return response
 
     async def _take_shared(self, key: str) -> Taken:
@@ -97,8 +96,8 @@ class RateLimit(Filter[RateLimitOptions]):
     def _refusal(self, taken: Taken) -> TooManyRequestsError:
         wait_s = max(1, ceil(taken.wait_s))
         error = TooManyRequestsError(f"rate limit: expected {self._limit()}; got more", retry_after_s=wait_s)
-        if self._headers:
-            self._tell(error.headers, taken)
+        if self._fields is not None:
+            self._fields.add(error.headers, taken.remaining, taken.reset_s)
         return error
 
     def _limit(self) -> str:
@@ -106,11 +105,6 @@ class RateLimit(Filter[RateLimitOptions]):
         if options.rate is not None:
             return f"at most {options.rate}"
         return f"at most {options.limit} in {options.window}"
-
-    def _tell(self, headers: Headers, taken: Taken) -> None:
-        raw = headers.raw
-        raw.append((b"ratelimit-policy", self._policy))
-        raw.append((b"ratelimit", b"%b;r=%d;t=%d" % (self._item, taken.remaining, ceil(taken.reset_s))))
 
     def state(self) -> Mapping[str, Any]:
         counts = {name: int(counter.value) for name, counter in self._counts.items()}
@@ -122,7 +116,7 @@ def _shared(options: RateLimitOptions, context: Context) -> ExactLimit | LeasedL
         return None
     if context.store is None:
         raise ValueError(f"mode: expected local where there is no store; got {options.mode}")
-    name = options.name or f"{context.route or '*'}/{options.policy}"
+    name = options.name or f"{context.route or '*'}/{options.quota}/{options.window_s:g}"
     prefix = f"rate_limit:{name}:"
     if options.mode == "exact":
         return ExactLimit(options, context.store, prefix)

@@ -72,9 +72,9 @@ class RateLimitOptions(Options):
         return self.burst or max(1, ceil(self.rate.per_second))
 
     @property
-    def policy(self) -> str:
-        """The limit as RateLimit-Policy tells it: quota and the seconds in which it is there again."""
+    def window_s(self) -> float:
+        """In how many seconds the quota is there again."""
         if self.window is not None:
-            return f"q={self.limit};w={ceil(self.window)}"
+            return self.window
         assert self.rate is not None
-        return f"q={self.quota};w={ceil(self.quota / self.rate.per_second)}"
+        return self.quota / self.rate.per_second
