@@ -25,6 +25,7 @@ def meshwright_filters() -> Mapping[str, str]:
         "redirect": "meshwright_plugins.filters.redirect:Redirect",
         "request_id": "meshwright_plugins.filters.request_id:RequestId",
         "respond": "meshwright_plugins.filters.respond:Respond",
+        "retry": "meshwright_plugins.filters.retry:Retry",
         "rewrite": "meshwright_plugins.filters.rewrite:Rewrite",
         "timeout": "meshwright_plugins.filters.timeout:Timeout",
     }

@@ -52,12 +52,13 @@ from meshwright_sdk.regex import Regex
 from meshwright_sdk.request import Address, Request
 from meshwright_sdk.response import Response, Tunnel
 from meshwright_sdk.retry_budget import RetryBudget
+from meshwright_sdk.retry_budget_options import IDEMPOTENT, RetryBudgetOptions, RetryBudgetOrShare
 from meshwright_sdk.rolling import RollingCounts
 from meshwright_sdk.routing import FieldMatch, Match, Route, Router, Verdict
 from meshwright_sdk.service_name import ServiceName
 from meshwright_sdk.shorthand import OneOrMany, TextFor
 from meshwright_sdk.sources import ConfigDocument, ConfigSource
-from meshwright_sdk.statuses import Statuses, every_status
+from meshwright_sdk.statuses import Statuses, StatusOrClass, every_status
 from meshwright_sdk.store import Store
 from meshwright_sdk.tasks import Tasks
 from meshwright_sdk.tee import tee
@@ -68,6 +69,7 @@ from meshwright_sdk.url_template import UrlTemplate
 from meshwright_sdk.weights import SmoothBalancer, SmoothWeights, effective_weights
 
 __all__ = [
+    "IDEMPOTENT",
     "Address",
     "Alarm",
     "Attempt",
@@ -139,6 +141,8 @@ __all__ = [
     "ResetError",
     "Response",
     "RetryBudget",
+    "RetryBudgetOptions",
+    "RetryBudgetOrShare",
     "RollingCounts",
     "Route",
     "Router",
@@ -148,6 +152,7 @@ __all__ = [
     "SlidingWindow",
     "SmoothBalancer",
     "SmoothWeights",
+    "StatusOrClass",
     "Statuses",
     "Store",
     "StoreError",

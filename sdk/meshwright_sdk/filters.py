@@ -14,8 +14,8 @@ CallNext = Callable[[Request], Awaitable[Response]]
 """The rest of the chain, the service included.
 
 It returns when the head of the response is there, with the body still flowing. It raises MeshwrightError
-when no response could be had. It may be called again after a failure if the request's body is replayable,
-and need not be called at all.
+when no response could be had. It may be called again after a failure unless the request's body is `spent`, as a
+stream is that an earlier call has taken; it need not be called at all.
 """
 
 

@@ -47,6 +47,16 @@ async def keep_and_retry(request: Request, call_next: CallNext) -> Response:
 
 
 @filter
+async def retry_unless_spent(request: Request, call_next: CallNext) -> Response:
+    try:
+        return await call_next(request)
+    except MeshwrightError:
+        if request.body.spent:
+            raise
+        return await call_next(request)
+
+
+@filter
 async def shout(request: Request, call_next: CallNext) -> Response:
     response = await call_next(request)
     body = response.body
@@ -66,7 +76,7 @@ async def fall_back(request: Request, call_next: CallNext) -> Response:
     return Response.text("instead")
 
 
-@pytest.mark.parametrize("sound", [stamp, forbid, refuse, retry, keep_and_retry, shout, fall_back])
+@pytest.mark.parametrize("sound", [stamp, forbid, refuse, retry, keep_and_retry, retry_unless_spent, shout, fall_back])
 async def test_a_sound_filter_passes(sound: Any) -> None:
     await check_filter(sound)
 

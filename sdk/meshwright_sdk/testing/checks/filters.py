@@ -133,9 +133,9 @@ async def _does_not_send_a_stream_again(filter: FilterCall, make: Callable[[], R
         calls += 1
         claim(
             "call_next",
-            calls == 1 or request.body.replayable,
-            "to be called again only if request.body.replayable, as a stream can be sent once",
-            f"call {calls} with a streamed body",
+            calls == 1 or not request.body.spent,
+            "to be called again only if request.body.replayable or not yet read, as a stream can be sent once",
+            f"call {calls} with a streamed body that an earlier call has taken",
         )
         if not request.body.replayable:
             request.body.take()

@@ -1,0 +1,73 @@
+"""The options of `retry`; what they lead to goes elsewhere."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from meshwright_sdk import (
+    IDEMPOTENT,
+    Duration,
+    HeaderName,
+    OneOrMany,
+    Options,
+    RetryBudgetOptions,
+    RetryBudgetOrShare,
+    Size,
+    StatusOrClass,
+)
+from meshwright_sdk.tokens import TOKEN
+
+Condition = Literal["connect", "reset", "timeout", "protocol"]
+
+
+def _method(text: str) -> str:
+    if TOKEN.fullmatch(text) is None or text != text.upper():
+        raise ValueError(f"expected a method in capitals, such as POST; got {text!r}")
+    return text
+
+
+class RetryOptions(Options):
+    """How often, after what, and which requests."""
+
+    attempts: int = Field(3, ge=2, le=20, description="Attempts in all, the first one included.")
+    on: Annotated[
+        tuple[Condition | StatusOrClass, ...],
+        OneOrMany("connect, reset, timeout, protocol or a status"),
+        Field(min_length=1),
+    ] = Field(
+        ("connect", "reset", "502", "503"),
+        description="What is tried again: `connect` (no connection), `reset` (it broke before an answer), `timeout`, "
+        "`protocol` (the answer is no HTTP), a status such as 503, or 5xx for all of them.",
+    )
+    methods: Annotated[
+        tuple[Annotated[str, AfterValidator(_method)], ...], OneOrMany("a method"), Field(min_length=1)
+    ] = Field(
+        IDEMPOTENT,
+        description="Requests that may be made more than once: by default of the idempotent methods. Add POST only "
+        "where the service tells repetitions apart.",
+    )
+    keep_body: Size = Field(
+        Size("64KiB"), description="A body that streams is kept up to this size, for another attempt; 0B keeps none."
+    )
+    backoff: Duration = Field(Duration("25ms"), description="The longest wait before the second attempt.")
+    backoff_max: Duration = Field(Duration("250ms"), description="The longest wait before any attempt.")
+    retry_after_max: Duration = Field(
+        Duration("1s"),
+        description="An answer's `retry-after` up to this is waited for; with a longer one the answer is not tried "
+        "again.",
+    )
+    budget: RetryBudgetOrShare = Field(
+        RetryBudgetOptions(), description="How many further attempts the traffic may make, such as `20%`."
+    )
+    attempt_header: HeaderName | None = Field(
+        "x-request-attempt",
+        description="The header that tells the service which attempt it gets, 1 for the first; null for none.",
+    )
+
+    @model_validator(mode="after")
+    def _grows(self) -> Self:
+        if self.backoff > self.backoff_max:
+            raise ValueError(f"expected backoff_max of {self.backoff} or more, as is backoff; got {self.backoff_max}")
+        return self
