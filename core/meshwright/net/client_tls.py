@@ -32,6 +32,7 @@ class ClientTls:
         self.server_name = config.server_name if config is not None else None
         self._config = config
         self._base_dir = base_dir or Path()
+        self._fault = ""
         self._files = WatchedFiles(self._base_dir / name for name in (config.files if config is not None else ()))
 
     @property
@@ -48,15 +49,19 @@ class ClientTls:
     def renew(self, place: str) -> None:
         """Load the files again if they changed, for connections to come, and log it. Does I/O.
 
-        Files that cannot be used are logged once, and what was loaded goes on.
+        Files that cannot be used are tried again each time and logged once, and what was loaded goes on.
         """
         if self.context is None or not self._files.have_changed():
             return
         try:
             self.context = self._load()
         except (OSError, ValueError) as error:
-            logger.error("%s: the changed TLS files cannot be used, those before go on: %s", place, error)
+            self._files.could_not_be_used()
+            if str(error) != self._fault:
+                self._fault = str(error)
+                logger.error("%s: the changed TLS files cannot be used, those before go on: %s", place, error)
         else:
+            self._fault = ""
             logger.info("%s: its TLS files are renewed", place)
 
     def _load(self) -> ssl.SSLContext:

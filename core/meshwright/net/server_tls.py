@@ -42,6 +42,7 @@ class ServerTls:
         self.config = config
         self._base_dir = base_dir
         self._files = WatchedFiles(base_dir / name for name in config.files)
+        self._fault = ""
         self.loaded = _load(config, base_dir)
 
     def context(self) -> ssl.SSLContext:
@@ -55,15 +56,19 @@ class ServerTls:
     def renew(self, place: str) -> bool:
         """Load the files again if they changed, and return whether they are in use; log it either way. Does I/O.
 
-        Files that cannot be used are logged once, and what was loaded goes on.
+        Files that cannot be used are tried again each time and logged once, and what was loaded goes on.
         """
         if not self._files.have_changed():
             return False
         try:
             self.loaded = _load(self.config, self._base_dir)
         except (OSError, ValueError) as error:
-            logger.error("%s: the changed certificates cannot be used, those before go on: %s", place, error)
+            self._files.could_not_be_used()
+            if str(error) != self._fault:
+                self._fault = str(error)
+                logger.error("%s: the changed certificates cannot be used, those before go on: %s", place, error)
             return False
+        self._fault = ""
         for name, certificate in self.loaded.certificates.items():
             until = datetime.fromtimestamp(certificate.not_after, UTC)
             logger.info("%s: certificate %s is renewed, valid until %s", place, name, until.isoformat(" ", "seconds"))

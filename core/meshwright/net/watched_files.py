@@ -18,6 +18,7 @@ class WatchedFiles:
     def __init__(self, files: Iterable[Path]) -> None:
         self._files = tuple(files)
         self._known = self._last = self._look()
+        self._wanted = False
 
     def are_known(self) -> bool:
         """Return whether they are as they were read, or as the last change was. Does I/O."""
@@ -26,10 +27,15 @@ class WatchedFiles:
     def have_changed(self) -> bool:
         """Return whether they changed and stood still since the last call; true once for each change. Does I/O."""
         before, self._last = self._last, self._look()
-        if self._last != before or self._last == self._known:
+        if self._last != before or (self._last == self._known and not self._wanted):
             return False
         self._known = self._last
+        self._wanted = False
         return True
+
+    def could_not_be_used(self) -> None:
+        """Have the last change count once more: one that was seen half written may look the same when it is whole."""
+        self._wanted = True
 
     def _look(self) -> tuple[Look, ...]:
         return tuple(_look(file) for file in self._files)

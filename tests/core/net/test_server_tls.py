@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import ssl
 from pathlib import Path
 from typing import Any
@@ -137,3 +138,23 @@ def test_files_that_cannot_be_used_are_told_once_and_those_before_go_on(
     assert (broken, still, mended) == ([False] * 4, ["old.test"], [False, True])
     (line,) = caplog.messages
     assert line.startswith("listener web: the changed certificates cannot be used, those before go on: ")
+
+
+def test_a_half_written_file_is_in_use_when_it_is_whole_although_it_looks_the_same(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its size is what it was, and its time may be: clocks of file systems tick slowly."""
+    served = tls(tmp_path, **shop(tmp_path, "old.test"))
+    shop(tmp_path, "new.test")
+    file = tmp_path / "shop.pem"
+    whole = file.read_bytes()
+    looks = os.stat(file)
+    file.write_bytes(whole[:100] + bytes(len(whole) - 100))
+    os.utime(file, ns=(looks.st_atime_ns, looks.st_mtime_ns))
+    broken = [served.renew("listener web") for _ in range(4)]
+    file.write_bytes(whole)
+    os.utime(file, ns=(looks.st_atime_ns, looks.st_mtime_ns))
+
+    assert (broken, served.renew("listener web"), served.renew("listener web")) == ([False] * 4, True, False)
+    assert names_shown(handshake(served.context(), trusting(), "new.test")) == ["new.test"]
+    assert len(caplog.messages) == 1

@@ -56,3 +56,17 @@ def test_a_swap_of_the_folder_behind_a_link_is_a_change(tmp_path: Path) -> None:
     (tmp_path / "..next").replace(tmp_path / "..data")
 
     assert [watched.have_changed() for _ in range(3)] == [False, True, False]
+
+
+def test_a_change_that_could_not_be_used_counts_until_it_can(tmp_path: Path) -> None:
+    file = tmp_path / "a"
+    file.write_text("1")
+    watched = WatchedFiles([file])
+    replace(file, "2")
+    looks = [watched.have_changed() for _ in range(2)]
+    for _ in range(2):
+        watched.could_not_be_used()
+        assert watched.are_known()
+        looks.append(watched.have_changed())
+
+    assert [*looks, watched.have_changed()] == [False, True, True, True, False]

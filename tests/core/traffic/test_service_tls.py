@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator
@@ -189,6 +190,21 @@ async def test_renewed_files_are_for_new_connections(tmp_path: Path, caplog: pyt
         " its TLS files are renewed",
         " the changed TLS files cannot be used, t",
     ]
+
+
+async def test_a_half_written_file_of_a_service_is_tried_again(tmp_path: Path) -> None:
+    write_authority(tmp_path, name="strangers")
+    async with service_to(tmp_path, upstream_context(tmp_path), ca="ca.pem") as (service, *_):
+        write_authority(tmp_path, name="tests")
+        file = tmp_path / "ca.pem"
+        whole, looks = file.read_bytes(), os.stat(file)
+        for content in (bytes(len(whole)), whole):
+            file.write_bytes(content)
+            os.utime(file, ns=(looks.st_atime_ns, looks.st_mtime_ns))
+            for _ in range(2):
+                service._tls.renew("service orders")
+
+        assert await ask(service) == 200
 
 
 async def test_files_are_looked_at_while_the_service_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
