@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterable
 from time import time
 from typing import TYPE_CHECKING, Protocol, cast
@@ -372,7 +373,7 @@ class UpstreamConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         while self._stream is not None and self._content is not None and self._content.behind:
             self.data_received(b"")
-        if isinstance(self._content, UnboundedReader) and exc is None:
+        if isinstance(self._content, UnboundedReader) and exc is None and _is_whole(self._transport):
             self._end_body(self._content)
         elif self._tunnel is not None and exc is None:
             self._tunnel.incoming.end()
@@ -542,6 +543,22 @@ class UpstreamConnection(asyncio.Protocol):
         response = Response(101, Headers.from_raw(head.fields.copy()))
         response.tunnel = self._tunnel
         waiter.set_result(response)
+
+
+def _is_whole(transport: asyncio.BaseTransport) -> bool:
+    """Return whether what came is all that was sent: over TLS only a closure alert says so (RFC 8446, section 6.1).
+
+    OpenSSL is asked, as event loops tell the end of the socket and that of TLS alike.
+    """
+    connection = transport.get_extra_info("ssl_object")
+    if connection is None:
+        return True
+    try:
+        return not connection.read(1)
+    except ssl.SSLZeroReturnError:
+        return True
+    except (ssl.SSLError, OSError):
+        return False
 
 
 def _refuse_begun(data: bytes) -> None:
