@@ -25,6 +25,7 @@ from meshwright.http1.rules import (
 )
 from meshwright.http1.stream import BodyStream
 from meshwright.http1.tunnel import TunnelInput, UpstreamTunnel
+from meshwright.net.keepalive import watch_peer
 from meshwright_sdk.body import Body
 from meshwright_sdk.errors import (
     DownstreamError,
@@ -536,6 +537,7 @@ class UpstreamConnection(asyncio.Protocol):
         if not head.upgrade or head.upgrade != self._upgrade.encode("latin-1"):
             raise ProtocolError("upstream: switched to a protocol that was not asked for")
         self.deadline = 0.0
+        watch_peer(self._transport)
         self._waiter = None
         self._tunnel = UpstreamTunnel(self)
         if rest:

@@ -42,6 +42,7 @@ from meshwright.http1.server_state import ServerState
 from meshwright.http1.settings import DEFAULT_SETTINGS, ServerSettings
 from meshwright.http1.stream import BodyStream
 from meshwright.http1.tunnel import UpstreamTunnel, carry
+from meshwright.net.keepalive import watch_peer
 from meshwright_sdk.errors import BodyTooLargeError, ClientGoneError, DownstreamError, MeshwrightError, PluginError
 from meshwright_sdk.problems import problem
 from meshwright_sdk.request import Request
@@ -597,6 +598,7 @@ class HttpServerProtocol(asyncio.Protocol):
             source.feed(waiting)
         self.resume_input()
         self.write(write_message(STATUS_LINES[101], response.headers.raw, upgrade))
+        watch_peer(self._transport)
         if isinstance(tunnel, UpstreamTunnel):
             exchange.keep_alive = False
             self._body_source = tunnel.incoming

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 
 import pytest
 
@@ -74,6 +75,30 @@ async def test_a_tunnel_has_no_deadline_also_after_its_reader_was_behind() -> No
         line.pool.sweep(asyncio.get_running_loop().time() + 100_000.0)
         assert not connection.closing
         await response.aclose()
+
+
+async def test_the_system_looks_after_the_peers_of_a_tunnel_and_of_nothing_else() -> None:
+    def watched() -> list[int]:
+        upstream = (*rig.endpoint.pool._active, *rig.endpoint.pool._idle)
+        transports = [rig.server.connection._transport, *(each._transport for each in upstream)]
+        sockets = [transport.get_extra_info("socket") for transport in transports]
+        return [sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) for sock in sockets]
+
+    async def script(wire: Wire) -> None:
+        await wire.message()
+        await wire.send(OK)
+        await wire.message()
+        await wire.send(SWITCH)
+        await wire.rest()
+
+    async with gateway_to(script) as rig:
+        wire = await rig.client()
+        await wire.send(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+        assert (await wire.message()).status == 200
+        assert watched() == [0, 0]
+        await wire.send(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n")
+        await wire.head()
+        assert watched() == [1, 1]
 
 
 @pytest.mark.parametrize("protocols", [("", "websocket"), ("websocket", "h2c"), ("websocket", "")])
