@@ -123,6 +123,64 @@ def test_however_small_its_factor_an_endpoint_keeps_some_weight_and_without_one_
     assert [each.weight for each in group.all] == [1, 0]
 
 
+def test_many_factors_are_one_change() -> None:
+    group = group_of(1, 1, 1)
+    before = group.usable
+
+    group.scale_all("load", {group.all[0]: 0.5, group.all[1]: 2.0, group.all[2]: 1.0})
+    changed = group.usable
+    group.scale_all("load", {group.all[0]: 0.5, group.all[1]: 2.0})
+
+    assert [each.weight for each in group.all] == [50, 200, 100]
+    assert changed is not before
+    assert group.usable is changed
+
+
+def test_an_approval_restores_and_is_health_until_the_next_ejection() -> None:
+    group = group_of(1, 1)
+    first, second = group.all
+    group.eject(first, "probes", "status 503")
+    assert (first.health, second.health) == ("ejected", "unchecked")
+    group.approve(first, "probes")
+    assert (first.health, group.usable) == ("healthy", group.all)
+    group.eject(first, "outliers", "5 failures")
+    assert first.health == "ejected"
+    group.restore(first, "outliers")
+    assert first.health == "healthy"
+    group.eject(first, "probes", "status 503")
+    group.restore(first, "probes")
+    assert first.health == "unchecked"
+
+
+def test_a_retired_group_leaves_nothing_behind_and_heeds_nobody() -> None:
+    group = group_of(2, 2)
+    first, second = group.all
+    told: list[Endpoint] = []
+    group.watch(told.append)
+    group.eject(first, "probes", "a reason")
+    group.scale(second, "load", 0.5)
+    group.approve(second, "probes")
+    group.retire()
+    for _ in range(2):
+        group.eject(second, "probes", "a late one")
+        group.scale(first, "load", 0.1)
+        group.approve(first, "probes")
+        group.restore(second, "probes")
+
+    assert [(each.ejections, each.factors, each.health) for each in (first, second)] == [({}, {}, "unchecked")] * 2
+    assert told == [first]
+
+
+def test_watchers_do_not_hear_of_endpoints_that_have_gone() -> None:
+    group = group_of(1, 1)
+    first, told = group.all[0], list[Endpoint]()
+    group.watch(told.append)
+    group.replace(group.all[1:])
+    group.eject(first, "probes", "a late judgement")
+
+    assert told == []
+
+
 def test_a_factor_below_0_is_refused() -> None:
     group = group_of(1)
     with pytest.raises(ValueError, match="factor: expected 0 or more; got -1"):
