@@ -54,6 +54,7 @@ def meshwright_balancers() -> Mapping[str, str]:
 def meshwright_policies() -> Mapping[str, str]:
     return {
         "endpoint_breaker": "meshwright_plugins.policies.endpoint_breaker:EndpointBreaker",
+        "health_check": "meshwright_plugins.policies.health_check:HealthCheck",
     }
 
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from decimal import Context, Decimal, Inexact
 from hmac import compare_digest
 from json import dumps
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
@@ -289,3 +289,7 @@ def _shown(value: object) -> str:
     if isinstance(value, str):
         return dumps(value if len(value) <= 60 else f"{value[:57]}...", ensure_ascii=False)
     return "a mapping" if isinstance(value, Mapping) else f"a {type(value).__name__}"
+
+
+PositiveDuration = Annotated[Duration, Field(gt=Duration("0s"))]
+"""A span of time that is not 0."""

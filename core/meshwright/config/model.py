@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
-from annotated_types import Gt
 from pydantic import Field, field_validator, model_validator
 
 from meshwright.config.bind import Bind
@@ -32,6 +31,7 @@ from meshwright_sdk import (
     OneOrMany,
     Options,
     Percent,
+    PositiveDuration,
     Regex,
     Secret,
     Size,
@@ -39,7 +39,6 @@ from meshwright_sdk import (
     Weight,
 )
 
-PositiveDuration = Annotated[Duration, Gt(Duration("0s"))]
 FilterUse = Annotated[PluginUse, OfKind("filter")]
 
 
