@@ -405,7 +405,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._content = None
         if stream is not None:
             self._finish_if_sent()
-            stream.end(trailers_of(content.trailers))
+            stream.end(trailers_of(content.trailers, self._last_head))
 
     def _finish_if_sent(self) -> None:
         if self._sent:

@@ -101,7 +101,7 @@ class Exchange:
         if piece:
             stream.feed(piece)
         if self.complete:
-            stream.end(trailers_of(self.content.trailers))
+            stream.end(trailers_of(self.content.trailers, self.head))
 
     @property
     def behind(self) -> bool:

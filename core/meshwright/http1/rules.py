@@ -302,8 +302,9 @@ _NOT_IN_TRAILERS = (
 """What decides about framing, routing, authentication or content comes too late there (RFC 9110, section 6.5.1)."""
 
 
-def trailers_of(fields: RawHeaders) -> RawHeaders:
-    """Return the trailer fields that go on."""
+def trailers_of(fields: RawHeaders, head: Head) -> RawHeaders:
+    """Return the trailer fields that go on; what `Connection` names in the message's head does not."""
     if not fields:
         return fields
-    return [field for field in fields if field[0] not in _NOT_IN_TRAILERS and not field[0].startswith(b"x-forwarded-")]
+    ends_here = head.options | _NOT_IN_TRAILERS if head.options else _NOT_IN_TRAILERS
+    return [field for field in fields if field[0] not in ends_here and not field[0].startswith(b"x-forwarded-")]

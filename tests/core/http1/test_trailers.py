@@ -117,6 +117,25 @@ async def test_what_comes_too_late_in_a_trailer_is_dropped_both_ways(bytewise: b
         assert seen == [wire.trailers] == [[b"first: 1\r\n", b"last: 1\r\n"]]
 
 
+async def test_what_connection_names_ends_here_in_a_trailer_too(bytewise: bool) -> None:
+    named = b"connection: keep-alive, X-Own\r\n"
+    end = b"0\r\nfirst: 1\r\nx-own: 1\r\n\r\n"
+    seen: list[list[bytes]] = []
+
+    async def script(wire: Wire) -> None:
+        while True:
+            wire.trailers = []
+            await wire.message()
+            seen.append(wire.trailers)
+            await wire.send(CHUNKED.replace(b"\r\n\r\n", b"\r\n" + named + b"\r\n"), CONTENT, end)
+
+    async with gateway_to(script, bytewise=bytewise) as rig:
+        wire = await rig.client()
+        await wire.send(POST.replace(b"\r\n\r\n", b"\r\n" + named + b"\r\n"), CONTENT, end)
+        assert (await wire.message()).body == b"abc"
+        assert seen == [wire.trailers] == [[b"first: 1\r\n"]]
+
+
 FRAMING = [b"content-length: 3", b"Transfer-Encoding: chunked", b"host: b"]
 
 
