@@ -20,7 +20,7 @@ from meshwright.plugin_host.registry import Registry
 from meshwright.traffic.beside import Slices, in_thread
 from meshwright.traffic.chain import compose
 from meshwright.traffic.checked import CheckedConfig
-from meshwright.traffic.counts import LiveRoute, RouteCounts
+from meshwright.traffic.counts import CountsOfRoutes, LiveRoute
 from meshwright.traffic.parts import Part
 from meshwright.traffic.policy_set import PolicySet
 from meshwright.traffic.pool import PoolLimits
@@ -56,6 +56,7 @@ class Resources:
     clock: Clock
     random: Random
     call: CallService
+    counts: CountsOfRoutes
 
 
 async def build_snapshot(config: CheckedConfig, version: int, before: Iterable[Part], resources: Resources) -> Snapshot:
@@ -354,14 +355,14 @@ class _Builder:
         )
 
     def unrouted(self, filters: list[FilterCall]) -> LiveRoute:
-        counts = RouteCounts(self.resources.metrics, NO_ROUTE)
+        counts = self.resources.counts.of(NO_ROUTE)
         return LiveRoute(NO_ROUTE, Match(), compose(filters, _refuse), -1, counts)
 
     def route(
         self, index: int, config: RouteConfig, filters: list[FilterCall], calls: Mapping[str, CallNext]
     ) -> LiveRoute:
         name = config.name or ""
-        counts = RouteCounts(self.resources.metrics, name)
+        counts = self.resources.counts.of(name)
         handle = compose(filters, _innermost(name, config, calls))
         return LiveRoute(name, config.match.compiled(), handle, index, counts)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from time import perf_counter
+from weakref import WeakValueDictionary
 
 from meshwright_sdk.filters import CallNext
 from meshwright_sdk.metrics import Metrics
@@ -13,11 +14,13 @@ STATUS_CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
 
 
 class RouteCounts:
-    """The counters of one route, reached by attribute; equal names share them across reloads."""
+    """The counters of one route, reached by attribute; its metrics end with it."""
 
-    __slots__ = ("classes", "in_flight", "seconds")
+    __slots__ = ("__weakref__", "_metrics", "_name", "classes", "in_flight", "seconds")
 
     def __init__(self, metrics: Metrics, name: str) -> None:
+        self._metrics = metrics
+        self._name = name
         self.classes = [
             metrics.counter("meshwright_requests_total", "Requests answered.", route=name, status_class=status)
             for status in STATUS_CLASSES
@@ -28,6 +31,31 @@ class RouteCounts:
         self.seconds = metrics.histogram(
             "meshwright_request_seconds", "Time from a request's head to the end of its response.", route=name
         )
+
+    def __del__(self) -> None:
+        for status in STATUS_CLASSES:
+            self._metrics.remove("meshwright_requests_total", route=self._name, status_class=status)
+        self._metrics.remove("meshwright_requests_in_flight", route=self._name)
+        self._metrics.remove("meshwright_request_seconds", route=self._name)
+
+
+class CountsOfRoutes:
+    """The counters of all routes: snapshots with a route of the same name share them, and the last takes them along.
+
+    No version has to be asked which others there are: one that is being built or that some request still uses holds
+    what it counts on.
+    """
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._known: WeakValueDictionary[str, RouteCounts] = WeakValueDictionary()
+
+    def of(self, name: str) -> RouteCounts:
+        """Return the counters of the route of that name."""
+        counts = self._known.get(name)
+        if counts is None:
+            counts = self._known[name] = RouteCounts(self._metrics, name)
+        return counts
 
 
 class LiveRoute(Route):

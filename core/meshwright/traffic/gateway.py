@@ -11,7 +11,7 @@ from meshwright.plugin_host.frames import describe_failure
 from meshwright.traffic.beside import free, in_thread
 from meshwright.traffic.build import Resources, build_snapshot
 from meshwright.traffic.checked import CheckedConfig, read
-from meshwright.traffic.counts import Visit
+from meshwright.traffic.counts import CountsOfRoutes, Visit
 from meshwright.traffic.parts import CLOSE_S, hold, release
 from meshwright.traffic.snapshot import Snapshot
 from meshwright_sdk.clock import SystemClock
@@ -35,6 +35,7 @@ class Gateway:
     def __init__(self, *, metrics: Metrics | None = None) -> None:
         self.metrics = metrics or Metrics()
         self.snapshot: Snapshot | None = None
+        self._counts = CountsOfRoutes(self.metrics)
         self._retiring: list[Snapshot] = []
         self._tasks = Tasks()
         self._releases = Tasks()
@@ -48,7 +49,7 @@ class Gateway:
 
     async def build(self, config: CheckedConfig, version: int) -> Snapshot:
         """Do the same with a document that has been read."""
-        resources = Resources(self.metrics, SystemClock(), Random(), self.call_service)
+        resources = Resources(self.metrics, SystemClock(), Random(), self.call_service, self._counts)
         before = self.snapshot.parts if self.snapshot is not None else ()
         return await build_snapshot(config, version, before, resources)
 

@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from meshwright.traffic import build
+from meshwright.traffic import gateway as gateway_module
 from meshwright.traffic.gateway import Gateway
 from meshwright.traffic.snapshot import Snapshot
 from meshwright_sdk import ConfigDocument, ConfigError, Endpoint, Response
 from meshwright_sdk.testing import make_request
+from tests.core.http1.wire import until
 
 PLUGINS = '''
 from meshwright_sdk import CallNext, Filter, Options, Request, Response, hookimpl
@@ -252,3 +254,51 @@ async def test_a_close_in_the_middle_of_a_retirement_leaves_no_part_open(bench: 
         "close new",
         *(f"close old{n}" for n in range(5)),
     }
+
+
+def shown_routes(bench: Bench) -> set[str]:
+    """Return the routes of which there are metrics."""
+    families = [
+        family for name, family in bench.gateway.metrics.families.items() if name.startswith("meshwright_request")
+    ]
+    assert len(families) == 3
+    return {dict(labels)["route"] for family in families for labels in family.metrics}
+
+
+async def test_metrics_of_a_route_go_with_the_last_version_and_request_that_have_it(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gateway_module, "LINGER_S", 0.0)
+    await bench.apply(route("old", "word: a") + route("kept", "word: b"))
+    running = await bench.ask("/old")
+    await bench.text("/kept")
+    await bench.apply(route("kept", "word: b") + route("new", "word: c"))
+    await settled()
+    while_it_runs = shown_routes(bench)
+
+    running.settle()
+    del running
+    await until(lambda: "old" not in shown_routes(bench))
+
+    assert while_it_runs == {"old", "kept", "new", build.NO_ROUTE}
+    assert shown_routes(bench) == {"kept", "new", build.NO_ROUTE}
+    (kept,) = [each for each in bench.gateway.snapshot.routes if each.name == "kept"] if bench.gateway.snapshot else []
+    assert kept.counts.classes[1].value == 1
+
+
+async def test_a_version_that_brings_a_route_back_while_it_goes_counts_on_what_is_shown(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gateway_module, "LINGER_S", 0.0)
+    await bench.apply(route("old", "word: a"))
+    await bench.text("/old")
+    await bench.apply(route("new", "word: c"))
+    again = await bench.prepare(route("old", "word: a"))
+    for _ in range(50):
+        await settled()
+    await bench.gateway.commit(again)
+    await bench.text("/old")
+
+    shown = bench.gateway.metrics.counter("meshwright_requests_total", "", route="old", status_class="2xx")
+    assert shown.value >= 1
+    assert shown is again.routes[0].counts.classes[1]

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from meshwright.traffic.counts import RouteCounts, Users, Visit
+from meshwright.traffic.counts import CountsOfRoutes, RouteCounts, Users, Visit
 from meshwright_sdk import Metrics
 from tests.core.http1.wire import turns
 
@@ -40,11 +40,29 @@ def test_a_request_is_in_flight_until_its_response_has_ended() -> None:
 
 
 def test_routes_of_one_name_share_their_counts_and_others_do_not() -> None:
+    counts = CountsOfRoutes(Metrics())
+    kept = counts.of("a")
+    for _ in range(2):
+        visit(counts.of("a"), Users(), 200)
+    assert classes(kept)[1] == 2
+    assert classes(counts.of("b"))[1] == 0
+
+
+def test_the_last_one_takes_its_metrics_along() -> None:
     metrics = Metrics()
-    visit(RouteCounts(metrics, "a"), Users(), 200)
-    visit(RouteCounts(metrics, "a"), Users(), 200)
-    assert classes(RouteCounts(metrics, "a"))[1] == 2
-    assert classes(RouteCounts(metrics, "b"))[1] == 0
+    counts = CountsOfRoutes(metrics)
+    first, second = counts.of("a"), counts.of("a")
+    other = counts.of("b")
+    visit(first, Users(), 200)
+    del first
+    assert classes(second)[1] == 1
+    assert {dict(labels)["route"] for labels in metrics.families["meshwright_requests_total"].metrics} == {"a", "b"}
+
+    del second
+    for family in metrics.families.values():
+        assert {dict(labels)["route"] for labels in family.metrics} == {"b"}
+    assert classes(counts.of("a"))[1] == 0
+    assert classes(other)[1] == 0
 
 
 async def test_whoever_waits_for_the_users_to_go_wakes_after_the_last() -> None:
