@@ -8,7 +8,7 @@ COPY plugins plugins
 RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheels . \
     && python -m venv --without-pip /opt/meshwright \
     && pip --python /opt/meshwright/bin/python install --no-cache-dir \
-        --constraint requirements-dev.lock "$(echo /wheels/meshwright-*.whl)[compress,dns]"
+        --constraint requirements-dev.lock "$(echo /wheels/meshwright-*.whl)[compress,dns,redis]"
 
 FROM python:3.11-slim
 LABEL org.opencontainers.image.title="Meshwright" \

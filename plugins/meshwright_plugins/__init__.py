@@ -70,6 +70,7 @@ def meshwright_discoveries() -> Mapping[str, str]:
 def meshwright_stores() -> Mapping[str, str]:
     return {
         "memory": "meshwright_plugins.stores.memory:Memory",
+        "redis": "meshwright_plugins.stores.redis:Redis",
     }
 
 

@@ -6,6 +6,7 @@ from meshwright_sdk.body import Body
 from meshwright_sdk.breaker import Breaker, BreakerRules
 from meshwright_sdk.breaker_metrics import BreakerMetrics
 from meshwright_sdk.breaker_options import BreakerOptions
+from meshwright_sdk.channels import Channels, Subscription
 from meshwright_sdk.clock import Alarm, Clock, SystemClock
 from meshwright_sdk.discovery import Discovery
 from meshwright_sdk.draws import Draws, Pair
@@ -82,6 +83,7 @@ __all__ = [
     "BreakerOptions",
     "BreakerRules",
     "CallNext",
+    "Channels",
     "CircuitOpenError",
     "ClientGoneError",
     "Clock",
@@ -157,6 +159,7 @@ __all__ = [
     "Statuses",
     "Store",
     "StoreError",
+    "Subscription",
     "SystemClock",
     "Taken",
     "Tasks",

@@ -7,8 +7,7 @@ from math import inf
 
 from pydantic import Field, PositiveInt
 
-from meshwright_plugins.stores.memory.channels import Channels
-from meshwright_sdk import Context, Entries, Options, Rate, SlidingWindow, Store, Taken, TokenBucket
+from meshwright_sdk import Channels, Context, Entries, Options, Rate, SlidingWindow, Store, Taken, TokenBucket
 
 
 class MemoryOptions(Options):

@@ -50,7 +50,7 @@ class Subscription:
 
 
 class Channels:
-    """Every subscription, by the name of its channel."""
+    """Every subscription, by the name of its channel; `limit` is how many messages wait for a slow reader at most."""
 
     __slots__ = ("_channels", "_limit")
 
@@ -65,10 +65,17 @@ class Channels:
         self._channels.setdefault(channel, WeakSet()).add(subscription)
         return subscription
 
-    def publish(self, channel: str, message: bytes) -> None:
-        """Hand `message` to each subscription of `channel`."""
-        for subscription in tuple(self._channels.get(channel, ())):
+    def names(self) -> set[str]:
+        """Return which channels somebody listens to."""
+        self._drop_deserted()
+        return set(self._channels)
+
+    def publish(self, channel: str, message: bytes) -> int:
+        """Hand `message` to each subscription of `channel`; return how many there are."""
+        subscriptions = tuple(self._channels.get(channel, ()))
+        for subscription in subscriptions:
             subscription.put(message)
+        return len(subscriptions)
 
     def close(self) -> None:
         """End every subscription."""

@@ -1,0 +1,279 @@
+"""What becomes of calls when Redis is away, hangs, or answers what it should not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from meshwright_sdk import Rate, StoreError, Tasks
+from meshwright_sdk.testing import build
+from tests.redis_servers import RedisServer, hears, needs_redis, until
+
+pytest.importorskip("hiredis")
+
+from meshwright_plugins.stores.redis import Redis
+
+RATE = Rate("1000/s")
+GREETING = b"$40\r\n" + b"0" * 40 + b"\r\n"
+Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]
+
+
+@asynccontextmanager
+async def running(url: str, **options: Any) -> AsyncIterator[Redis]:
+    store = build(Redis, url=url, **{"timeout": "200ms", "connect_timeout": "200ms", "max_backoff": "100ms", **options})
+    await store.start()
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+@asynccontextmanager
+async def talking(talk: Talk) -> AsyncIterator[str]:
+    """Serve with `talk`, and yield the URL; connections end with the block."""
+    tasks = Tasks()
+
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tasks.spawn(talk(reader, writer), name="talk").add_done_callback(lambda _: writer.close())
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    try:
+        yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+        await tasks.close()
+
+
+async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answer the greeting: six scripts that are loaded."""
+    for _ in range(6):
+        await reader.readuntil(b"LOAD\r\n")
+        writer.write(GREETING)
+
+
+def answering(reply: bytes) -> Talk:
+    """Return a server that greets, and says `reply` to each command after that."""
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await greet(reader, writer)
+        while True:
+            await reader.readuntil(b"GET\r\n")
+            writer.write(reply)
+
+    return talk
+
+
+async def timed(call: Awaitable[Any]) -> tuple[Any, float]:
+    """Return the result, or the StoreError, and how many seconds that took."""
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    try:
+        return await call, loop.time() - begun
+    except StoreError as error:
+        return error, loop.time() - begun
+
+
+@needs_redis
+async def test_a_server_that_dies_under_load_and_comes_back(tmp_path: Path) -> None:
+    server = RedisServer(tmp_path)
+    await server.start()
+    loop, outcomes, longest_s = asyncio.get_running_loop(), Counter[str](), 0.0
+
+    async def client(number: int) -> None:
+        nonlocal longest_s
+        while phase != "over":
+            begun_in = phase
+            result, seconds = await timed(store.take(f"client{number}", RATE, 1_000))
+            longest_s = max(longest_s, seconds)
+            outcomes[f"{begun_in}: {'failed' if isinstance(result, StoreError) else 'served'}"] += 1
+            await asyncio.sleep(0.001)
+
+    async with running(server.url) as store:
+        tasks, phase = Tasks(), "before"
+        clients = [tasks.spawn(client(number), name="client") for number in range(20)]
+        await asyncio.sleep(0.3)
+        server.kill()
+        await server.stop()
+        phase = "away"
+        await asyncio.sleep(0.3)
+        phase = "coming back"
+        await server.start()
+        begun = loop.time()
+        await until(lambda: works(store))
+        back_s, phase = loop.time() - begun, "back"
+        await asyncio.sleep(0.2)
+        phase = "over"
+        await asyncio.gather(*clients)
+
+    assert outcomes["before: served"] > 100
+    assert outcomes["away: served"] == 0
+    assert outcomes["away: failed"] > 100
+    assert outcomes["back: failed"] == 0
+    assert outcomes["back: served"] > 100
+    assert longest_s < 0.5
+    assert back_s < 1
+
+
+@needs_redis
+async def test_a_server_that_hangs_fails_calls_after_the_timeout_and_then_at_once(tmp_path: Path) -> None:
+    server = RedisServer(tmp_path)
+    await server.start()
+    async with running(server.url) as store:
+        server.pause()
+        first = await asyncio.gather(*(timed(store.take(f"{number}", RATE, 5)) for number in range(50)))
+        second = await timed(store.take("key", RATE, 5))
+        server.resume()
+        await until(lambda: store.take("key", RATE, 5))
+
+    assert all(isinstance(error, StoreError) and 0.15 < seconds < 0.6 for error, seconds in first)
+    assert "did not answer within 0.2 s" in first[0][0].detail
+    assert isinstance(second[0], StoreError)
+    assert second[1] < 0.02
+    await server.stop()
+
+
+@needs_redis
+async def test_a_gateway_starts_without_redis_and_finds_it_later(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    server = RedisServer(tmp_path)
+    async with running(server.url) as store:
+        subscription = store.subscribe("news")
+        with pytest.raises(StoreError, match=r"Redis is away: .*it refuses connections"):
+            await store.get("key")
+        await server.start()
+        await until(lambda: works(store))
+        await hears(store, subscription)
+
+    assert [record.levelname for record in caplog.records if "redis 127" in record.message] == ["WARNING", "INFO"]
+    await server.stop()
+
+
+async def works(store: Redis) -> bool:
+    await store.set("key", b"1", ttl_s=60)
+    return True
+
+
+@needs_redis
+async def test_a_subscription_outlives_its_server(tmp_path: Path) -> None:
+    server = RedisServer(tmp_path)
+    await server.start()
+    async with running(server.url) as store:
+        subscription = store.subscribe("news")
+        for _ in range(2):
+            await hears(store, subscription)
+            server.kill()
+            await server.stop()
+            await server.start()
+    await server.stop()
+
+
+async def test_a_server_that_takes_connections_and_never_answers() -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    async with talking(talk) as url:
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        async with running(url) as store:
+            started_s = loop.time() - begun
+            error, seconds = await timed(store.get("key"))
+
+    assert 0.15 < started_s < 0.6
+    assert "it did not answer in time" in error.detail
+    assert seconds < 0.02
+
+
+@pytest.mark.parametrize(
+    ("reply", "message"),
+    [
+        (b"", "it did not answer within 0.2 s"),
+        (b"$5\r\nhal", "it did not answer within 0.2 s"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "it does not speak RESP"),
+        (b"-LOADING Redis is loading the dataset in memory\r\n", "Redis refuses the call: LOADING"),
+        (b"-READONLY You can't write against a read only replica.\r\n", "Redis refuses the call: READONLY"),
+        (b"-NOSCRIPT No matching script.\r\n", "Redis refuses the call: NOSCRIPT|Redis is away"),
+        (b"-OOM command not allowed when used memory > 'maxmemory'.\r\n", "Redis refuses the call: OOM"),
+    ],
+)
+async def test_a_strange_answer_fails_the_call(reply: bytes, message: str) -> None:
+    async with talking(answering(reply)) as url, running(url) as store:
+        with pytest.raises(StoreError, match=message):
+            await store.get("key")
+
+
+async def test_an_answer_that_was_not_asked_for_is_no_answer_to_the_next_call() -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await greet(reader, writer)
+        writer.write(b"$6\r\nsecret\r\n")
+        await reader.read()
+
+    async with talking(talk) as url, running(url) as store:
+        await asyncio.sleep(0.02)
+        with pytest.raises(StoreError, match=r"it answers what was not asked|did not answer"):
+            await store.get("key")
+
+
+def scripted(reply: bytes) -> Talk:
+    """Return a server that greets, and says `reply` to each script."""
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await greet(reader, writer)
+        while True:
+            await reader.readuntil(b"EVALSHA\r\n")
+            writer.write(reply)
+
+    return talk
+
+
+@pytest.mark.parametrize("reply", [b":1\r\n", b"*0\r\n", b"$-1\r\n", b"*2\r\n:1\r\n$1\r\nx\r\n", b"*1\r\n*-1\r\n"])
+async def test_an_answer_of_another_shape_fails_the_call(reply: bytes) -> None:
+    async with talking(scripted(reply)) as url, running(url) as store:
+        for call in (
+            store.take("key", RATE, 5), store.take("key", RATE, 5, 2), store.grant("key", RATE, 5),
+            store.take_window("key", 5, 1), store.take_window("key", 5, 1, 2),
+        ):  # fmt: skip
+            with pytest.raises(StoreError, match="Redis answers what was not asked"):
+                await call
+
+
+async def test_more_granted_than_asked_for_fails_whoever_asked() -> None:
+    async with talking(scripted(b"*2\r\n:9\r\n$1\r\n1\r\n")) as url, running(url) as store:
+        results = await asyncio.gather(*(store.take("key", RATE, 5) for _ in "abc"), return_exceptions=True)
+
+    assert [type(result) for result in results] == [StoreError] * 3
+
+
+async def test_a_server_that_loads_is_left_and_asked_again() -> None:
+    connections = 0
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        await (answering(b"-LOADING not yet\r\n") if connections == 1 else answering(b"$1\r\n1\r\n"))(reader, writer)
+
+    async with talking(talk) as url, running(url) as store:
+        with pytest.raises(StoreError, match="LOADING"):
+            await store.get("key")
+        await until(lambda: store.get("key"))
+
+    assert connections == 2
+
+
+async def test_pauses_between_attempts_grow_and_differ() -> None:
+    connections: list[float] = []
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(asyncio.get_running_loop().time())
+
+    async with talking(talk) as url, running(url, max_backoff="10s"):
+        await asyncio.sleep(1.0)
+
+    assert 3 <= len(connections) <= 15

@@ -1,0 +1,158 @@
+"""Real Redis servers for tests: single ones, sentinels and nodes of a cluster, each a process on a free port."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import signal
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from meshwright_sdk import StoreError, Tasks
+from meshwright_sdk.store import AnyStore
+
+REDIS = shutil.which("redis-server")
+SENTINEL = shutil.which("redis-sentinel")
+WITHIN_S = 10.0
+
+needs_redis = pytest.mark.skipif(REDIS is None, reason="needs redis-server (Debian package redis-server)")
+needs_sentinel = pytest.mark.skipif(SENTINEL is None, reason="needs redis-sentinel (Debian package redis-sentinel)")
+
+
+class RedisServer:
+    """A redis-server that keeps nothing on disk, on one port for its whole life."""
+
+    def __init__(self, folder: Path, *arguments: str, program: str | None = REDIS) -> None:
+        self.port = free_port()
+        self._program = program
+        self._arguments = arguments
+        self._folder = folder / f"redis-{self.port}"
+        self._process: asyncio.subprocess.Process | None = None
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def url(self) -> str:
+        return f"redis://{self.address}"
+
+    async def start(self) -> None:
+        """Return when it answers."""
+        assert self._program is not None
+        self._folder.mkdir(exist_ok=True)
+        (self._folder / "redis.conf").write_text(self.configuration())
+        self._process = await asyncio.create_subprocess_exec(
+            self._program, str(self._folder / "redis.conf"), *self._arguments,
+            stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
+        )  # fmt: skip
+        async with asyncio.timeout(WITHIN_S):
+            await self._answering()
+
+    def configuration(self) -> str:
+        """Return what its configuration file holds."""
+        return f'port {self.port}\nbind 127.0.0.1\ndir {self._folder}\nsave ""\nrepl-diskless-sync-delay 0\n'
+
+    def kill(self) -> None:
+        """End it as a crash would."""
+        self._signal(signal.SIGKILL)
+
+    def pause(self) -> None:
+        """Let it hang: connections are taken and nothing is answered."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        self._signal(signal.SIGCONT)
+
+    async def stop(self) -> None:
+        """End it, and wait for the end."""
+        if self._process is not None:
+            if self._process.returncode is None:
+                self._process.kill()
+            await self._process.wait()
+            self._process = None
+
+    async def ask(self, *words: str) -> Any:
+        """Return the first line of its answer to a command."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        try:
+            writer.write((" ".join(words) + "\r\n").encode())
+            async with asyncio.timeout(WITHIN_S):
+                return (await reader.readline()).decode().strip()
+        finally:
+            writer.close()
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    async def _answering(self) -> None:
+        while True:
+            try:
+                if (await self.ask("PING")).startswith(("+PONG", "-NOAUTH", "-LOADING")):
+                    return
+            except OSError:
+                pass
+            await asyncio.sleep(0.01)
+
+
+class SentinelServer(RedisServer):
+    """A redis-sentinel that watches a primary under the name `shop`, and is quick to replace it."""
+
+    def __init__(self, folder: Path, primary: RedisServer, quorum: int = 1) -> None:
+        super().__init__(folder, program=SENTINEL)
+        self._primary = primary
+        self._quorum = quorum
+
+    def configuration(self) -> str:
+        return (
+            f"port {self.port}\nbind 127.0.0.1\ndir {self._folder}\n"
+            f"sentinel monitor shop 127.0.0.1 {self._primary.port} {self._quorum}\n"
+            "sentinel down-after-milliseconds shop 500\nsentinel failover-timeout shop 3000\n"
+        )
+
+
+async def until(condition: Callable[[], Awaitable[object]], within_s: float = WITHIN_S) -> None:
+    """Return when `condition` is true; a StoreError counts as not yet."""
+    async with asyncio.timeout(within_s):
+        while True:
+            try:
+                if await condition():
+                    return
+            except StoreError:
+                pass
+            await asyncio.sleep(0.01)
+
+
+async def hears(store: AnyStore, subscription: AsyncIterator[bytes], channel: str = "news") -> None:
+    """Publish until a message has come."""
+
+    async def first() -> bytes:
+        return await anext(subscription)
+
+    heard = Tasks().spawn(first(), name="heard")
+
+    async def is_heard() -> bool:
+        await store.publish(channel, b"1")
+        return heard.done()
+
+    await until(is_heard)
+    assert await heard == b"1"
+
+
+def free_port() -> int:
+    """Return a port that is free at this moment, and whose port for the bus of a cluster is one too."""
+    while True:
+        with socket.socket() as one, socket.socket() as bus:
+            one.bind(("127.0.0.1", 0))
+            port: int = one.getsockname()[1]
+            try:
+                bus.bind(("127.0.0.1", port + 10_000))
+            except (OSError, OverflowError):
+                continue
+            return port
