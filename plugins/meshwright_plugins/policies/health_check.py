@@ -91,6 +91,10 @@ class HealthCheck(EndpointPolicy[HealthCheckOptions]):
 
     Metrics: `meshwright_health_check_endpoints` (by `service` and `state`, over all workers) and
     `meshwright_health_check_probes_total` (by `service` and `result`).
+
+    Example:
+        policies:
+          - health_check: {path: /healthz, interval: 5s, contains: ready}
     """
 
     def __init__(self, options: HealthCheckOptions, context: Context) -> None:
