@@ -55,6 +55,7 @@ def meshwright_policies() -> Mapping[str, str]:
     return {
         "endpoint_breaker": "meshwright_plugins.policies.endpoint_breaker:EndpointBreaker",
         "health_check": "meshwright_plugins.policies.health_check:HealthCheck",
+        "slow_start": "meshwright_plugins.policies.slow_start:SlowStart",
     }
 
 

@@ -55,6 +55,7 @@ from meshwright_sdk.response import Response, Tunnel
 from meshwright_sdk.retry_budget import RetryBudget
 from meshwright_sdk.retry_budget_options import IDEMPOTENT, RetryBudgetOptions, RetryBudgetOrShare
 from meshwright_sdk.rolling import RollingCounts
+from meshwright_sdk.rounds import Rounds
 from meshwright_sdk.routing import FieldMatch, Match, Route, Router, Verdict
 from meshwright_sdk.service_name import ServiceName
 from meshwright_sdk.shorthand import OneOrMany, TextFor
@@ -147,6 +148,7 @@ __all__ = [
     "RetryBudgetOptions",
     "RetryBudgetOrShare",
     "RollingCounts",
+    "Rounds",
     "Route",
     "Router",
     "Secret",

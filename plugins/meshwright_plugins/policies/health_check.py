@@ -22,6 +22,7 @@ from meshwright_sdk import (
     PositiveDuration,
     Request,
     Response,
+    Rounds,
     Statuses,
     UpstreamError,
     every_status,
@@ -31,8 +32,6 @@ logger = logging.getLogger("meshwright.health_check")
 
 MAX_BODY_BYTES = 64 * 1024
 """How much of an answer is searched for `contains`."""
-FIRST_WITHIN_S = 1.0
-"""An endpoint that is new is asked for the first time within this."""
 
 
 def _target(path: str) -> str:
@@ -100,7 +99,13 @@ class HealthCheck(EndpointPolicy[HealthCheckOptions]):
     def __init__(self, options: HealthCheckOptions, context: Context) -> None:
         super().__init__(options, context)
         self._patients: dict[Endpoint, _Patient] = {}
-        self._places = asyncio.Semaphore(options.concurrency)
+        self._rounds = Rounds(
+            self._look,
+            context,
+            interval_s=options.interval,
+            jitter=options.jitter,
+            concurrency=options.concurrency,
+        )
         self._statuses = every_status(options.statuses)
         self._wanted = (options.contains or "").encode()
         self._who = f"service {context.service}"
@@ -123,15 +128,14 @@ class HealthCheck(EndpointPolicy[HealthCheckOptions]):
             self.service.group.eject(endpoint, self.name, "it has not answered a health check yet")
         self._count[patient.out].value += 1
         self._patients[endpoint] = patient
-        patient.task = self.context.tasks.spawn(self._watch(endpoint, patient), name=f"health of {endpoint.url}")
+        self._rounds.begin(endpoint)
 
     def removed(self, endpoint: Endpoint) -> None:
         """Ask it no longer."""
         patient = self._patients.pop(endpoint, None)
         if patient is not None:
             self._count[patient.out].value -= 1
-            assert patient.task is not None
-            patient.task.cancel()
+            self._rounds.end(endpoint)
 
     async def close(self) -> None:
         """Count no endpoint any more; the questions end with the context's tasks."""
@@ -145,19 +149,9 @@ class HealthCheck(EndpointPolicy[HealthCheckOptions]):
             for endpoint, patient in self._patients.items()
         }
 
-    async def _watch(self, endpoint: Endpoint, patient: _Patient) -> None:
-        sleep, chance = self.context.clock.sleep, self.context.random.random
-        interval_s, jitter = float(self.options.interval), float(self.options.jitter)
-        await sleep(chance() * min(interval_s, FIRST_WITHIN_S))
-        await self._look(endpoint, patient)
-        await sleep(chance() * interval_s)  # spread over the interval, whoever came at the same time
-        while True:
-            await self._look(endpoint, patient)
-            await sleep(interval_s * (1 + jitter * (2 * chance() - 1)))
-
-    async def _look(self, endpoint: Endpoint, patient: _Patient) -> None:
-        async with self._places:
-            problem = await self._problem(endpoint)
+    async def _look(self, endpoint: Endpoint) -> None:
+        problem = await self._problem(endpoint)
+        patient = self._patients[endpoint]
         self._probes[not problem].value += 1
         if patient.note(problem, self.options):
             self._count[not patient.out].value -= 1
@@ -213,14 +207,13 @@ _STATES = {False: "healthy", True: "unhealthy"}
 class _Patient:
     """What is known of one endpoint, and whether it is out; who acts on it is the policy."""
 
-    __slots__ = ("fresh", "in_a_row", "out", "problem", "task")
+    __slots__ = ("fresh", "in_a_row", "out", "problem")
 
     def __init__(self, out: bool) -> None:
         self.out = out
         self.fresh = True  # nothing has been found out yet
         self.in_a_row = 0
         self.problem = ""
-        self.task: asyncio.Task[None] | None = None
 
     def note(self, problem: str, options: HealthCheckOptions) -> bool:
         """Take note of an answer; return whether that takes the endpoint out or brings it back."""

@@ -7,20 +7,18 @@ import logging
 import ssl
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
-from aiohttp import web
 from pydantic import ValidationError
 
 from meshwright_plugins.policies.health_check import HealthCheck
 from meshwright_sdk import ConnectError, Context, Metrics, Request, ResetError, Response
 from meshwright_sdk.testing import FakeService, ManualClock, build, check_policy, gateway
 from tests.certificates import write_authority, write_certificate
+from tests.plugins.policies.upstream import Upstream, running_upstream
 
 
 class Bench:
@@ -210,22 +208,6 @@ async def test_endpoints_that_come_are_asked_and_those_that_go_are_not() -> None
         assert set(asked) == {"http://10.0.0.2:8000", "http://10.9.9.9:80"}
 
 
-async def test_a_thousand_endpoints_are_neither_asked_at_once_nor_in_step() -> None:
-    bench = Bench(1000, seed_interval="10s", jitter="10%")
-    asked_at: list[float] = []
-    async with bench.service.running(bench.check):
-        await bench.clock.advance(0.1)
-        assert len(bench.service.probes) < 200
-        await bench.clock.advance(0.9)
-        assert len({endpoint for endpoint, _ in bench.service.probes}) == 1000
-        for _ in range(30):
-            before = len(bench.service.probes)
-            await bench.clock.advance(1.0)
-            asked_at.append(len(bench.service.probes) - before)
-    assert max(asked_at[10:]) < 200
-    assert 1800 < sum(asked_at[10:]) < 2200
-
-
 async def test_so_many_are_asked_at_the_same_time_at_most() -> None:
     bench = Bench(100, concurrency=7, timeout="1m")
     for endpoint in bench.service.endpoints:
@@ -234,22 +216,6 @@ async def test_so_many_are_asked_at_the_same_time_at_most() -> None:
         await bench.clock.advance(5.0)
         assert bench.service.probing == 7
     assert bench.service.probing == 0
-
-
-async def test_the_interval_is_kept_within_its_jitter() -> None:
-    bench = Bench(1, seed_interval="10s", jitter="20%")
-    times: list[float] = []
-    async with bench.service.running(bench.check):
-        for _ in range(4000):
-            before = len(bench.service.probes)
-            await bench.clock.advance(0.1)
-            if len(bench.service.probes) > before:
-                times.append(bench.clock.monotonic())
-    gaps = [after - before for before, after in pairwise(times[1:])]
-    assert len(gaps) > 30
-    assert min(gaps) < 9
-    assert max(gaps) > 11
-    assert all(7.8 < gap < 12.2 for gap in gaps)
 
 
 async def test_endpoints_and_questions_are_counted_until_the_policy_is_closed() -> None:
@@ -288,49 +254,6 @@ def test_options_that_make_no_sense_are_refused(options: dict[str, Any], problem
         build(HealthCheck, **options)
 
 
-class Upstream:
-    """A real server whose health a test switches; it knows what it was asked, and may die and come back."""
-
-    def __init__(self, *, tls: ssl.SSLContext | None = None, socket: Path | None = None) -> None:
-        self.healthy = True
-        self.asked: Counter[str] = Counter()
-        self.url = f"unix:{socket}"
-        self._tls, self._socket, self._port = tls, socket, 0
-        self._runner: web.AppRunner | None = None
-
-    async def answer(self, request: web.Request) -> web.Response:
-        self.asked[request.path] += 1
-        if request.path == "/healthz":
-            return web.Response(text="ready" if self.healthy else "starting")
-        return web.Response(text=self.url)
-
-    async def start(self) -> None:
-        app = web.Application()
-        app.router.add_route("*", "/{path:.*}", self.answer)
-        self._runner = runner = web.AppRunner(app)
-        await runner.setup()
-        if self._socket is not None:
-            await web.UnixSite(runner, str(self._socket)).start()
-            return
-        await web.TCPSite(runner, "127.0.0.1", self._port, ssl_context=self._tls, reuse_address=True).start()
-        self._port = runner.addresses[0][1]
-        self.url = f"http{'s' if self._tls else ''}://127.0.0.1:{self._port}"
-
-    async def die(self) -> None:
-        if self._runner is not None:
-            await self._runner.cleanup()
-
-
-@asynccontextmanager
-async def running(*, tls: ssl.SSLContext | None = None, socket: Path | None = None) -> AsyncIterator[Upstream]:
-    upstream = Upstream(tls=tls, socket=socket)
-    await upstream.start()
-    try:
-        yield upstream
-    finally:
-        await upstream.die()
-
-
 def config(*upstreams: Upstream, check: str, more: str = "") -> str:
     endpoints = ", ".join(f'"{each.url}"' for each in upstreams)
     return f"""
@@ -363,8 +286,8 @@ async def until_gone(client: aiohttp.ClientSession, url: str, upstream: Upstream
 
 async def test_an_endpoint_that_is_not_ready_gets_no_requests_until_it_is() -> None:
     async with (
-        running() as one,
-        running() as two,
+        running_upstream() as one,
+        running_upstream() as two,
         gateway(config(one, two, check=FAST)) as gate,
         aiohttp.ClientSession() as client,
     ):
@@ -383,8 +306,8 @@ async def test_an_endpoint_that_is_not_ready_gets_no_requests_until_it_is() -> N
 async def test_an_endpoint_that_has_died_and_come_back_is_used_again() -> None:
     check = "kind: tcp, interval: 20ms, fall: 2, rise: 2"
     async with (
-        running() as one,
-        running() as two,
+        running_upstream() as one,
+        running_upstream() as two,
         gateway(config(one, two, check=check)) as gate,
         aiohttp.ClientSession() as client,
     ):
@@ -403,7 +326,7 @@ async def test_endpoints_with_tls_are_asked_as_the_service_asks_them(tmp_path: P
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     tls.load_cert_chain(tmp_path / "shop.pem", tmp_path / "shop.key")
     trust = f"tls: {{ca: {write_authority(tmp_path)}}}"
-    async with running(tls=tls) as one, aiohttp.ClientSession() as client:
+    async with running_upstream(tls=tls) as one, aiohttp.ClientSession() as client:
         check = f"{FAST}, initial: unhealthy"
         async with gateway(config(one, check=check, more=trust)) as gate:
             await until_gone(client, gate.url, one, gone=False)
@@ -415,7 +338,7 @@ async def test_endpoints_with_tls_are_asked_as_the_service_asks_them(tmp_path: P
 
 
 async def test_endpoints_at_unix_sockets_are_asked(tmp_path: Path) -> None:
-    async with running(socket=tmp_path / "shop.sock") as one, gateway(config(one, check=FAST)):
+    async with running_upstream(socket=tmp_path / "shop.sock") as one, gateway(config(one, check=FAST)):
         await until_asked(one, 3)
 
 
