@@ -56,6 +56,7 @@ def meshwright_policies() -> Mapping[str, str]:
         "endpoint_breaker": "meshwright_plugins.policies.endpoint_breaker:EndpointBreaker",
         "health_check": "meshwright_plugins.policies.health_check:HealthCheck",
         "slow_start": "meshwright_plugins.policies.slow_start:SlowStart",
+        "outlier": "meshwright_plugins.policies.outlier:Outlier",
     }
 
 

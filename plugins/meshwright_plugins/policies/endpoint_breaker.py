@@ -49,7 +49,7 @@ class EndpointBreaker(EndpointPolicy[EndpointBreakerOptions]):
     An endpoint that is new starts closed, also one that has gone and comes again under the same URL; one whose weight,
     zone or labels change keeps its breaker. Each worker has breakers of its own, which see its share of the traffic:
     with N workers an endpoint that is half open gets up to N times the `trials`, and in each worker it has to fail for
-    itself. A change of the service's configuration starts them anew, closed.
+    itself. A change of the service's policies starts them anew, closed.
 
     The admin API shows each breaker, and forces the one of an `endpoint`, given by its URL, `open`, `closed`, or lets
     it go by the rules again (`auto`), in all workers. Metrics: `meshwright_endpoint_breaker_state` (how many breakers,

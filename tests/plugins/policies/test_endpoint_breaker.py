@@ -2,16 +2,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
 import pytest
-from aiohttp import web
 
 from meshwright_plugins.policies.endpoint_breaker import EndpointBreaker
 from meshwright_sdk import ConnectError, Context, Gauge, Metrics, OverloadError, UpstreamTimeoutError
 from meshwright_sdk.testing import FakeService, ManualClock, build, check_policy, gateway
+from tests.plugins.policies.backends import gateway_to, running_backends, statuses_of
 
 
 @asynccontextmanager
@@ -244,63 +244,11 @@ async def test_its_gauge_says_how_many_are_in_which_state() -> None:
     assert gauge() == {"closed": 0, "half_open": 0, "open": 0}
 
 
-class Backend:
-    """An endpoint on a real socket that counts what it gets; it may refuse connections for a while, or answer 500."""
-
-    def __init__(self) -> None:
-        self.requests = 0
-        self.status = 200
-        self.port = 0
-        self._runner: web.AppRunner | None = None
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    async def live(self) -> None:
-        application = web.Application()
-        application.router.add_get("/", self._answer)
-        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", self.port).start()
-        self.port = self._runner.addresses[0][1]
-
-    async def die(self) -> None:
-        if self._runner is not None:
-            await self._runner.cleanup()
-        self._runner = None
-
-    async def _answer(self, request: web.Request) -> web.Response:
-        self.requests += 1
-        return web.Response(status=self.status)
-
-
-@pytest.fixture
-async def backends() -> AsyncIterator[list[Backend]]:
-    async with AsyncExitStack() as stack:
-        backends = [Backend() for _ in range(3)]
-        for backend in backends:
-            await backend.live()
-            stack.push_async_callback(backend.die)
-        yield backends
-
-
-def config(backends: list[Backend], open_for: str) -> str:
-    urls = ", ".join(f'"{backend.url}"' for backend in backends)
-    return f"""
-listeners: [{{name: web, bind: "127.0.0.1:0"}}]
-routes: [{{name: all, to: back}}]
-services:
-  back:
-    endpoints: [{urls}]
-    policies:
-      - endpoint_breaker: {{consecutive: 3, open_for: {open_for}, trials: 1, successes: 2}}
-"""
-
-
-async def test_a_dead_endpoint_among_three_costs_its_failures_and_trials_and_no_more(backends: list[Backend]) -> None:
+async def test_over_real_sockets_a_dead_endpoint_among_three_costs_its_failures_and_trials_and_no_more() -> None:
+    policy = "endpoint_breaker: {consecutive: 3, open_for: 400ms, trials: 1, successes: 2}"
     async with (
-        gateway(config(backends, "400ms")) as running,
+        running_backends(3) as backends,
+        gateway(gateway_to(backends, policy)) as running,
         httpx.AsyncClient(base_url=running.url) as client,
     ):
         await backends[0].die()
@@ -308,23 +256,41 @@ async def test_a_dead_endpoint_among_three_costs_its_failures_and_trials_and_no_
         statuses = [(await client.get("/")).status_code for _ in range(300)]
         seconds = asyncio.get_running_loop().time() - began
         await backends[0].live()
-        await asyncio.sleep(0.4)
+        await asyncio.sleep(0.5)
         after = [(await client.get("/")).status_code for _ in range(30)]
 
-    trials = int(seconds / 0.4)
-    assert 3 <= statuses.count(502) <= 3 + trials
+    assert 3 <= statuses.count(502) <= 3 + int(seconds / 0.4)
     assert statuses.count(200) == 300 - statuses.count(502)
     assert after == [200] * 30
-    assert backends[0].requests >= 9  # it has its third again, less what was spread before it was back
+    assert backends[0].requests >= 9
 
 
-async def test_an_endpoint_that_answers_500_gets_its_trials_and_no_more(backends: list[Backend]) -> None:
-    backends[0].status = 500
+async def test_over_real_sockets_one_that_answers_500_gets_no_more_than_it_takes_to_see_that() -> None:
+    policy = "endpoint_breaker: {consecutive: 3, open_for: 1m}"
     async with (
-        gateway(config(backends, "1m")) as running,
+        running_backends(3) as backends,
+        gateway(gateway_to(backends, policy)) as running,
         httpx.AsyncClient(base_url=running.url) as client,
     ):
+        backends[0].status = 500
         answers = [(await client.get("/")).status_code for _ in range(100)]
 
     assert (answers.count(500), backends[0].requests) == (3, 3)
     assert backends[1].requests + backends[2].requests == 97
+
+
+async def test_with_retries_a_dead_endpoint_among_three_costs_nobody_anything() -> None:
+    policy = "endpoint_breaker: {consecutive: 3, open_for: 300ms, trials: 1}"
+    async with (
+        running_backends(3) as backends,
+        gateway(gateway_to(backends, policy, route_filters="retry")) as running,
+        httpx.AsyncClient(base_url=running.url) as client,
+    ):
+        await backends[1].haunt()
+        began = asyncio.get_running_loop().time()
+        statuses = await statuses_of(client, 600, at_once=4)
+        seconds = asyncio.get_running_loop().time() - began
+
+    assert statuses == {200: 600}
+    assert 3 <= backends[1].requests <= 3 + 3 + int(seconds / 0.3)  # failures, those on their way, trials
+    assert backends[0].requests + backends[2].requests == 600
