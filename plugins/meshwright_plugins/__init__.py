@@ -19,6 +19,7 @@ def meshwright_filters() -> Mapping[str, str]:
         "fallback": "meshwright_plugins.filters.fallback:Fallback",
         "headers": "meshwright_plugins.filters.headers:EditHeaders",
         "mirror": "meshwright_plugins.filters.mirror:Mirror",
+        "overload": "meshwright_plugins.filters.overload:Overload",
         "priority": "meshwright_plugins.filters.priority:PriorityOf",
         "quota": "meshwright_plugins.filters.quota:Quota",
         "rate_limit": "meshwright_plugins.filters.rate_limit:RateLimit",

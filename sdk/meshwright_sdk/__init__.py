@@ -49,6 +49,7 @@ from meshwright_sdk.policy import EndpointPolicy, WatchedService
 from meshwright_sdk.prepared import PreparedBalancer
 from meshwright_sdk.priority import Priority
 from meshwright_sdk.problems import headers_of, problem
+from meshwright_sdk.pulse import Pulse
 from meshwright_sdk.regex import Regex
 from meshwright_sdk.request import Address, Request
 from meshwright_sdk.response import Response, Tunnel
@@ -139,6 +140,7 @@ __all__ = [
     "PreparedBalancer",
     "Priority",
     "ProtocolError",
+    "Pulse",
     "Rate",
     "Regex",
     "Request",

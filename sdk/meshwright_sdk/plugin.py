@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from meshwright_sdk.clock import Clock, SystemClock
 from meshwright_sdk.metrics import Metrics
+from meshwright_sdk.pulse import Pulse
 from meshwright_sdk.request import Request
 from meshwright_sdk.response import Response
 from meshwright_sdk.tasks import Tasks
@@ -52,7 +53,7 @@ class Context:
 
     `place` is where in the YAML the plugin is used, such as `routes[2].filters[0]`; `base_dir` the folder
     that relative paths in options start from. `match` is what the route takes, or None where the plugin serves
-    more than one route. `tasks` is closed with the plugin's snapshot.
+    more than one route. `tasks` is closed with the plugin's snapshot. `pulse` tells how late the event loop is.
     """
 
     place: str = ""
@@ -64,6 +65,7 @@ class Context:
     random: Random = field(default_factory=Random)
     metrics: Metrics = field(default_factory=Metrics)
     tasks: Tasks = field(default_factory=Tasks)
+    pulse: Pulse = field(default_factory=Pulse)
     store: AnyStore | None = None
     call: CallService = _no_services
 

@@ -32,6 +32,7 @@ from meshwright_sdk.errors import ConfigError, MeshwrightError, NoRouteError
 from meshwright_sdk.filters import CallNext, FilterCall
 from meshwright_sdk.metrics import Metrics
 from meshwright_sdk.plugin import CallService, Context
+from meshwright_sdk.pulse import Pulse
 from meshwright_sdk.request import Request
 from meshwright_sdk.response import Response
 from meshwright_sdk.routing import AnyRouter, Match
@@ -57,6 +58,7 @@ class Resources:
     random: Random
     call: CallService
     counts: CountsOfRoutes
+    pulse: Pulse
 
 
 async def build_snapshot(config: CheckedConfig, version: int, before: Iterable[Part], resources: Resources) -> Snapshot:
@@ -232,6 +234,7 @@ class _Builder:
             random=self.resources.random,
             metrics=self.resources.metrics,
             tasks=tasks,
+            pulse=self.resources.pulse,
             store=self.store,
             call=self.resources.call,
         )

@@ -18,6 +18,7 @@ from meshwright_sdk.clock import SystemClock
 from meshwright_sdk.errors import ClientGoneError, MeshwrightError, NoEndpointsError, PluginError
 from meshwright_sdk.metrics import Metrics
 from meshwright_sdk.problems import problem
+from meshwright_sdk.pulse import Pulse
 from meshwright_sdk.request import Request
 from meshwright_sdk.response import Response
 from meshwright_sdk.sources import ConfigDocument
@@ -39,6 +40,7 @@ class Gateway:
         self._retiring: list[Snapshot] = []
         self._tasks = Tasks()
         self._releases = Tasks()
+        self._pulse = Pulse()
 
     async def prepare(self, document: ConfigDocument, version: int) -> Snapshot:
         """Build the snapshot of `document` beside the current one, which is not touched.
@@ -49,7 +51,7 @@ class Gateway:
 
     async def build(self, config: CheckedConfig, version: int) -> Snapshot:
         """Do the same with a document that has been read."""
-        resources = Resources(self.metrics, SystemClock(), Random(), self.call_service, self._counts)
+        resources = Resources(self.metrics, SystemClock(), Random(), self.call_service, self._counts, self._pulse)
         before = self.snapshot.parts if self.snapshot is not None else ()
         return await build_snapshot(config, version, before, resources)
 

@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from meshwright_plugins.filters.overload.memory import cgroup_limit_bytes, resident_bytes
+
+
+def test_this_process_holds_some_memory() -> None:
+    assert 10e6 < resident_bytes() < 10e9
+
+
+@pytest.mark.parametrize(
+    ("content", "limit"), [("1073741824\n", 2**30), ("max\n", None), ("9223372036854771712\n", None), ("", None)]
+)
+def test_the_limit_of_the_container_is_read(content: str, limit: int | None, tmp_path: Path) -> None:
+    file = tmp_path / "memory.max"
+    file.write_text(content)
+
+    assert cgroup_limit_bytes((str(tmp_path / "missing"), str(file))) == limit
+
+
+def test_without_a_control_group_there_is_no_limit(tmp_path: Path) -> None:
+    assert cgroup_limit_bytes((str(tmp_path / "missing"),)) is None
