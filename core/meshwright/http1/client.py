@@ -149,6 +149,7 @@ class UpstreamConnection(asyncio.Protocol):
             return await waiter
         except BaseException:
             self._leave(waiter)
+            del waiter  # it has the exception, whose traceback has this frame: a cycle with all that the request held
             raise
 
     def _leave(self, waiter: asyncio.Future[Response]) -> None:
@@ -380,6 +381,7 @@ class UpstreamConnection(asyncio.Protocol):
             self._tunnel.incoming.end()
         else:
             self._fail(ResetError("upstream: closed the connection before its answer was complete"))
+        self._tunnel = None  # it refers to us
         self._owner.forget(self)
         self._unblock()
 
@@ -539,6 +541,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.deadline = 0.0
         watch_peer(self._transport)
         self._waiter = None
+        self._interim = None
         self._tunnel = UpstreamTunnel(self)
         if rest:
             self._tunnel.incoming.feed(rest)

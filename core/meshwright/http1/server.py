@@ -320,6 +320,7 @@ class HttpServerProtocol(asyncio.Protocol):
             exchange.request.interim = None
         if self._tunnel_input is not None:
             self._tunnel_input.fail(gone)  # which closes the other end when it has got what came before
+            self._tunnel_input = None
         elif self._body_source is not None:
             self._body_source.unpipe()
         self._body_source = None

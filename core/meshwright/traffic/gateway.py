@@ -160,14 +160,20 @@ async def _failed(error: BaseException, request: Request, visit: Visit) -> Respo
     """
     try:
         await _close_answers(request, error)
-        task = asyncio.current_task()
-        if isinstance(error, asyncio.CancelledError) and (task is None or task.cancelling()):
+        if isinstance(error, asyncio.CancelledError) and _is_cancelled():
             raise error
     except BaseException as cancelled:
         visit.status = ClientGoneError.status
         visit(cancelled)
+        del error  # its traceback has this frame: a cycle, with all that the request has held
         raise
     return answer_to(error, request)
+
+
+def _is_cancelled() -> bool:
+    """Return whether the present task is to end."""
+    task = asyncio.current_task()
+    return task is None or bool(task.cancelling())
 
 
 async def _close_answers(request: Request, error: BaseException | None) -> None:

@@ -24,6 +24,13 @@ def test_what_a_reload_makes_is_never_looked_at() -> None:
     assert not any(each is made for each in gc.get_objects())
 
 
+def test_what_was_garbage_before_a_reload_is_not_kept_with_it() -> None:
+    collector = Collector()
+    garbage = weakref.ref(Node())
+    with collector.away():
+        assert garbage() is None
+
+
 def test_it_stays_off_where_it_was_off() -> None:
     gc.disable()
     try:
