@@ -16,7 +16,7 @@ def answers(port: int, scenario: Scenario) -> bool:
     connection = _connection(port, scenario)
     try:
         upload = bytes(scenario.upload_bytes) or None
-        connection.request("POST" if upload else "GET", scenario.path, body=upload)
+        connection.request("POST" if upload else "GET", scenario.path, body=upload, headers=scenario.headers)
         response = connection.getresponse()
         return scenario.streams is not None or _is_right(response, scenario)
     except (OSError, HTTPException):
@@ -29,7 +29,7 @@ def says_header(port: int, scenario: Scenario) -> bool:
     """Tell whether a proxy set the header of the filter in the request and in the response."""
     connection = _connection(port, scenario)
     try:
-        connection.request("GET", scenario.path)
+        connection.request("GET", scenario.path, headers=scenario.headers)
         response = connection.getresponse()
         seen, stamp = response.getheader("x-seen"), response.getheader(RESPONSE_HEADER[0])
         return (seen, stamp) == (REQUEST_HEADER[1], RESPONSE_HEADER[1])

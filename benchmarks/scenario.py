@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from benchmarks.token import TOKEN
+
 Streams = Literal["websocket", "events"]
 
 
@@ -12,8 +14,9 @@ Streams = Literal["websocket", "events"]
 class Scenario:
     """One kind of traffic: what the clients ask for, and what the backend answers.
 
-    `filtered` wants a header set each way (see `REQUEST_HEADER`), `routes` so many routes, of which the last one takes
-    the probe. `streams` are no requests but messages of long-lived connections, one at a time on each.
+    `filtered` wants a header set each way (see `REQUEST_HEADER`), `chained` a whole chain around that: request id, a
+    token that is verified, rate limit, circuit breaker, retry and timeout. `routes` wants so many routes, of which the
+    last one takes the probe. `streams` are no requests but messages of long-lived connections, one at a time on each.
     """
 
     name: str
@@ -23,8 +26,10 @@ class Scenario:
     connections: int = 32
     tls: bool = False
     filtered: bool = False
+    chained: bool = False
     routes: int = 1
     streams: Streams | None = None
+    at: str = "/hello"
 
     @property
     def answer(self) -> bytes:
@@ -33,7 +38,12 @@ class Scenario:
     @property
     def path(self) -> str:
         """The path of the probe, and of all requests when there is one route."""
-        return "/hello" if self.routes == 1 else f"/r{self.routes - 1}/hello"
+        return self.at if self.routes == 1 else f"/r{self.routes - 1}/hello"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What clients send beside the usual."""
+        return {"authorization": f"Bearer {TOKEN}"} if self.chained else {}
 
     @property
     def unit(self) -> str:
@@ -50,6 +60,12 @@ RECEIVED_HEADER = "x-received"
 
 PLAIN = Scenario(name="plain", title="plain proxy, GET, answers of 100 bytes, 32 keep-alive connections")
 FILTER = Scenario(name="filter", title="one filter of one's own that sets a header each way", filtered=True)
+CHAIN = Scenario(
+    name="chain",
+    title="full chain: request id, token, rate limit, circuit breaker, retry, timeout, a filter of one's own",
+    filtered=True,
+    chained=True,
+)
 CONNECTIONS = Scenario(name="connections", title="1,000 keep-alive connections, all busy", connections=1000)
 LARGE = Scenario(name="large", title="answers of 1 MiB", answer_bytes=1 << 20)
 UPLOAD = Scenario(name="upload", title="POST of 10 KiB, answers of 100 bytes", upload_bytes=10 << 10)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from benchmarks.contenders.contender import Place
 from benchmarks.scenario import REQUEST_HEADER, RESPONSE_HEADER, Scenario
 from benchmarks.servers import program
+from benchmarks.token import ISSUER, KEYS
 
 # Set in Envoy's favour where a default would cost it something that a plain proxy does not need: no request id,
 # no access log, no own headers, and no circuit breaker within reach. There is no admin listener.
@@ -24,7 +25,7 @@ static_resources:
 HttpConnectionManager
           stat_prefix: web
           codec_type: HTTP1
-          generate_request_id: false
+          generate_request_id: {request_id}
           {upgrades}
           route_config:
             virtual_hosts:
@@ -46,6 +47,7 @@ HttpConnectionManager
     circuit_breakers:
       thresholds:
       - {{max_connections: 100000, max_pending_requests: 100000, max_requests: 100000, max_retries: 100000}}
+{cluster}
     load_assignment:
       cluster_name: backend
       endpoints:
@@ -80,6 +82,34 @@ LUA = f"""
 """
 
 
+# Tokens that were verified are kept, as the others keep them.
+CHAIN = f"""
+          - name: envoy.filters.http.jwt_authn
+            typed_config:
+              "@type": type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication
+              providers:
+                bench:
+                  issuer: {ISSUER}
+                  forward: true
+                  local_jwks: {{inline_string: '{KEYS}'}}
+                  jwt_cache_config: {{jwt_cache_size: 1000}}
+              rules:
+              - {{match: {{prefix: /}}, requires: {{provider_name: bench}}}}
+          - name: envoy.filters.http.local_ratelimit
+            typed_config:
+              "@type": type.googleapis.com/envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit
+              stat_prefix: limit
+              token_bucket: {{max_tokens: 10000000, tokens_per_fill: 1000000, fill_interval: 1s}}
+              filter_enabled: {{default_value: {{numerator: 100}}}}
+              filter_enforced: {{default_value: {{numerator: 100}}}}
+"""
+
+BREAKER = """    outlier_detection: {consecutive_5xx: 5, interval: 10s, base_ejection_time: 30s}
+"""
+
+ROUTE = "{cluster: backend, timeout: 5s, retry_policy: {retry_on: '5xx,reset,connect-failure', num_retries: 2}}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Envoy:
     """A proxy in C++ that is configured by data, as Meshwright is by plugins."""
@@ -97,7 +127,9 @@ class Envoy:
             upstream_port=place.upstream_port,
             upgrades="upgrade_configs: [{upgrade_type: websocket}]" if scenario.streams == "websocket" else "",
             routes=_routes(scenario),
-            filters=LUA if scenario.filtered else "",
+            request_id=str(scenario.chained).lower(),
+            filters=(CHAIN if scenario.chained else "") + (LUA if scenario.filtered else ""),
+            cluster=BREAKER if scenario.chained else "",
             tls=TLS.format(file=place.certificate) if scenario.tls else "",
         )
         file = place.folder / f"envoy-{place.port}.yaml"
@@ -117,6 +149,8 @@ class Envoy:
 
 def _routes(scenario: Scenario) -> str:
     target = "{cluster: backend, timeout: 0s}" if scenario.streams else "{cluster: backend}"
+    if scenario.chained:
+        target = ROUTE
     prefixes = ["/"] if scenario.routes == 1 else [f"/r{each}/" for each in range(scenario.routes)]
     lines = (f'              - {{match: {{prefix: "{prefix}"}}, route: {target}}}' for prefix in prefixes)
     return "\n".join(lines)

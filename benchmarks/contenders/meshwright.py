@@ -8,6 +8,7 @@ from importlib import metadata
 from benchmarks.contenders.contender import Place
 from benchmarks.scenario import REQUEST_HEADER, RESPONSE_HEADER, Scenario
 from benchmarks.servers import free_port, program
+from benchmarks.token import ISSUER, SECRET
 
 # As many idle connections to the backend are kept as there may be clients, as in the other contenders' files.
 CONFIGURATION = """
@@ -18,7 +19,9 @@ admin: {{bind: "127.0.0.1:{admin_port}"}}
 routes:
 {routes}
 services:
-  backend: {{endpoints: ["http://127.0.0.1:{upstream_port}"]}}
+  backend:
+    endpoints: ["http://127.0.0.1:{upstream_port}"]
+{around}
 """
 
 FILTER = f"""
@@ -31,6 +34,54 @@ async def stamp(request, call_next):
     response = await call_next(request)
     response.headers["{RESPONSE_HEADER[0]}"] = "{RESPONSE_HEADER[1]}"
     return response
+"""
+
+BEARER = f"""
+import hmac, json, time
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+
+from meshwright_sdk import DownstreamError, Identity, filter
+
+SECRET = {SECRET!r}
+ISSUER = {ISSUER!r}
+known = {{}}
+
+
+@filter
+async def bearer(request, call_next):
+    shown = request.headers.get_bytes(b"authorization") or b""
+    identity, expires = known.get(shown) or verified(shown)
+    if time.time() >= expires:
+        raise DownstreamError("token: expected one that is valid still", status=401, code="unauthorized")
+    request.identity = identity
+    return await call_next(request)
+
+
+def verified(shown):
+    signed, _, signature = shown.removeprefix(b"Bearer ").rpartition(b".")
+    expected = urlsafe_b64encode(hmac.digest(SECRET, signed, "sha256")).rstrip(b"=")
+    if not hmac.compare_digest(expected, signature):
+        raise DownstreamError("token: expected one that is signed", status=401, code="unauthorized")
+    claims = json.loads(urlsafe_b64decode(signed.split(b".")[1] + b"=="))
+    if claims["iss"] != ISSUER:
+        raise DownstreamError("token: expected another issuer", status=401, code="unauthorized")
+    if len(known) > 1000:
+        known.clear()
+    known[shown] = Identity(subject=claims["sub"], method="jwt", issuer=ISSUER, claims=claims), claims["exp"]
+    return known[shown]
+"""
+
+CHAIN = """plugins: [./stamp.py, ./bearer.py]
+filters:
+  - request_id
+  - bearer
+  - rate_limit: {rate: 1000000/s, burst: 10000000, key: "claim:sub", headers: false}
+  - retry: {on: [connect, reset, 5xx]}
+  - timeout: {after: 5s, header: null}
+  - stamp
+"""
+
+AROUND = """    filters: [circuit_breaker]
 """
 
 APPLICATION = """
@@ -63,12 +114,14 @@ class Meshwright:
         scenario, certificate = place.scenario, place.certificate
         if scenario.filtered:
             (place.folder / "stamp.py").write_text(FILTER, "utf-8")
+            (place.folder / "bearer.py").write_text(BEARER, "utf-8")
         return CONFIGURATION.format(
             port=place.port,
             admin_port=self.admin_port or free_port(),
             upstream_port=place.upstream_port,
             tls=f", tls: {{certificate: {certificate}, key: {certificate}}}" if scenario.tls else "",
             filters=_filters(scenario),
+            around=AROUND if scenario.chained else "",
             routes=routes(scenario.routes),
         )
 
@@ -105,4 +158,6 @@ class MeshwrightUnderUvicorn:
 
 
 def _filters(scenario: Scenario) -> str:
+    if scenario.chained:
+        return CHAIN
     return "plugins: [./stamp.py]\nfilters: [stamp]" if scenario.filtered else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from benchmarks.contenders.contender import Contender
 from benchmarks.experiments.experiment import Bench
 from benchmarks.report.finding import Finding, Report, at_least
 from benchmarks.report.table import REFERENCE, comparison, failed, ratios
@@ -13,11 +14,15 @@ from benchmarks.tournament import Entry, play
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """Meshwright should carry at least `reach` times what Envoy carries, without one failed request."""
+    """Meshwright should carry at least `reach` times what Envoy carries, without one failed request.
+
+    Those not in `only` take no part, where there is such a list.
+    """
 
     scenario: Scenario
     reach: float
     against: str = "Envoy"
+    only: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -28,7 +33,7 @@ class Comparison:
         return self.scenario.title
 
     def run(self, bench: Bench) -> Report:
-        entries = [Entry(label=each.name, contender=each, scenario=self.scenario) for each in bench.contenders]
+        entries = [Entry(label=each.name, contender=each, scenario=self.scenario) for each in self._of(bench)]
         results = play(entries, bench.plan, bench.say)
         compared = ratios(results)
         return Report(
@@ -39,6 +44,9 @@ class Comparison:
             bars=compared,
             clean=not any(map(failed, results.values())),
         )
+
+    def _of(self, bench: Bench) -> list[Contender]:
+        return [each for each in bench.contenders if not self.only or each.name in self.only]
 
     def _findings(self, compared: dict[str, float]) -> tuple[Finding, ...]:
         figure = compared.get("meshwright")

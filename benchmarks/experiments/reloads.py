@@ -73,9 +73,10 @@ def reload_often(gateway: Gateway) -> list[float]:
     text, took_s = gateway.file.read_text("utf-8"), []
     before, services = text.split("services:\n")
     for number in range(RELOADS):
-        changed = services.replace("pool:", f"balancer: {('random', 'round_robin')[number % 2]}, pool:")
+        balancer = ("random", "round_robin")[number % 2]
+        changed = services.replace("    endpoints:", f"    balancer: {balancer}\n    endpoints:")
         if changed == services:
-            raise BenchmarkError("reloads: expected a pool in the configuration; got none")
+            raise BenchmarkError("reloads: expected endpoints in the configuration; got none")
         began_s = time.perf_counter()
         gateway.reload(f"{before}{ROUTE.format(number=number)}services:\n{changed}")
         took_s.append(time.perf_counter() - began_s)

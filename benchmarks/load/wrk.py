@@ -27,6 +27,7 @@ def wrk_command(port: int, scenario: Scenario, *, seconds: int, cores: str) -> l
     return [
         program("wrk"),
         *(f"-t{threads}", f"-c{scenario.connections}", f"-d{seconds}s", "-s", str(REPORT)),
+        *(f"-H{name}: {value}" for name, value in scenario.headers.items()),
         f"{'https' if scenario.tls else 'http'}://127.0.0.1:{port}{scenario.path}",
         *("--", str(scenario.upload_bytes), str(scenario.routes)),
     ]
