@@ -1,4 +1,4 @@
-"""Gateways with a configuration of their own, and upstreams that are told how to behave, for experiments about failures."""
+"""Gateways with a configuration of their own, and upstreams that are told how to behave."""
 
 from __future__ import annotations
 

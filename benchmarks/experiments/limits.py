@@ -95,9 +95,9 @@ class LimitsHold:
             )
         headings = ("limit", "most in any window", "allowed", f"in {LOADED_S} s")
         note = (
-            f"The limit is {LIMIT} in any {WINDOW_S:g} s; leased, {GATEWAYS} workers may have a slice of {SLICE} in hand "
-            f"beside it. Counted where requests arrive, in windows that are {JITTER_S * 1000:.0f} ms shorter: so much may "
-            "their ways differ."
+            f"The limit is {LIMIT} in any {WINDOW_S:g} s; leased, {GATEWAYS} workers may have a slice of {SLICE} in "
+            "hand beside it. Counted where requests arrive, in windows that are shorter by what their ways may differ, "
+            f"{JITTER_S * 1000:.0f} ms."
         )
         text = f"{note}\n\n{table(headings, rows)}"
         return Report(name=self.name, title=self.title, text=text, findings=tuple(findings))
@@ -157,9 +157,8 @@ class StoreLoss:
             failures = stand.metric(port, 'meshwright_rate_limit_total{limit="all",result="store_failed"}')
             wrk(port, PLAIN, seconds=1, cores=bench.plan.cores.load)
             after = stand.metric(port, 'meshwright_rate_limit_total{limit="all",result="store_failed"}') - failures
-        rows = [
-            (f"{sample.requests:,}", f"{sample.errors}", f"{sample.p99_ms:.2f}", f"{failures:,.0f}", f"{after:,.0f}")
-        ]
+        without = f"{failures:,.0f}", f"{after:,.0f}"
+        rows = [(f"{sample.requests:,}", f"{sample.errors}", f"{sample.p99_ms:.2f}", *without)]
         headings = ("requests", "failed or hung", "p99 ms", "without the store", "without it once it was back")
         finding = Finding(
             what=self.title,

@@ -15,8 +15,8 @@ from meshwright.traffic.chain import compose
 from meshwright_sdk import CallNext, Context, Filter, FilterCall, Metrics, Request, Response, Tasks
 from meshwright_sdk.testing import make_request
 
-REQUESTS = 3_000
-ROUNDS = 15
+REQUESTS = 300
+ROUNDS = 150
 
 FILTERS: dict[str, tuple[str, dict[str, Any]]] = {
     "request_id": ("request_id", {}),
@@ -33,7 +33,7 @@ FILTERS: dict[str, tuple[str, dict[str, Any]]] = {
         {"rate": "10000000/s", "burst": 10_000_000, "mode": "exact", "headers": False},
     ),
     "quota (memory)": ("quota", {"limit": 1_000_000_000, "headers": False}),
-    "priority": ("priority", {"header": "x-priority", "values": {"high": 8}}),
+    "priority": ("priority", {"key": "header:x-priority", "levels": {"high": "high"}}),
     "overload": ("overload", {}),
     "concurrency (fixed)": ("concurrency", {"limit": 1000}),
     "concurrency (adaptive)": ("concurrency", {"adaptive": {}}),
@@ -83,7 +83,10 @@ async def costs() -> dict[str, float]:
     registry, metrics, tasks = Registry.built_in(), Metrics(), Tasks()
     store = registry.build("store", "memory", None, Context())
     found = {"a filter of one's own": await cost_us(own_filter)}
+    known = {info.name for info in registry.all() if info.kind == "filter"}
     for label, (name, options) in FILTERS.items():
+        if name not in known:
+            continue
         context = Context(place=name, route=label, metrics=metrics, tasks=tasks, store=store)
         model = registry.options_of("filter", name)
         made = registry.build("filter", name, model.model_validate(options) if model else None, context)

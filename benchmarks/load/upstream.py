@@ -1,7 +1,7 @@
 """An upstream that is told how to behave: how long it takes, with which status, and it counts what it is asked.
 
-`GET /-/behave?delay_ms=2000&status=503` changes it for all requests but those of this kind, `GET /-/seen` returns how many
-others there were, and `GET /-/times` when each of them came. Run by `python -m benchmarks.load.upstream --port 8001`.
+`GET /-/behave?delay_ms=2000&status=503` changes it for all requests but those of this kind, `GET /-/seen` returns how
+many others there were, and `GET /-/times` when each came. Run by `python -m benchmarks.load.upstream --port 8001`.
 """
 
 from __future__ import annotations
