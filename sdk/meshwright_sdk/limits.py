@@ -49,11 +49,18 @@ class TokenBucket:
         if not 1 <= amount <= burst:
             raise ValueError(f"amount: expected 1 to the burst of {burst}; got {amount}")
         per_second = rate.per_second
-        self._fill(now, per_second, burst)
-        if self._level + _ROUNDING < amount:
-            return self._left(0, (amount - self._level) / per_second, per_second, burst)
-        self._level = max(0.0, self._level - amount)
-        return self._left(amount, 0.0, per_second, burst)
+        level = self._level  # in one piece: this is the usual way of a request, and calls would double its time
+        if now > self._at:
+            level += (now - self._at) * per_second
+        self._at = now
+        if level > burst:
+            level = burst
+        if level + _ROUNDING < amount:
+            self._level = level
+            return self._left(0, (amount - level) / per_second, per_second, burst)
+        level = level - amount if level > amount else 0.0
+        self._level = level
+        return Taken(amount, 0.0, int(level + _ROUNDING), (burst - level) / per_second)
 
     def grant(self, now: float, rate: Rate, burst: int, amount: int = 1) -> Taken:
         """Take as many as there are, up to `amount`; raises ValueError below 1.

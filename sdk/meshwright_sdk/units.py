@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Context, Decimal, Inexact
 from hmac import compare_digest
 from json import dumps
@@ -186,6 +186,8 @@ class Rate(_Text):
 
     count: float
     period_s: int
+    per_second: float = field(compare=False)
+    """How many fit into one second."""
 
     pattern: ClassVar[str] = f"^({_NUMBER})/([{''.join(_PERIODS)}])$"
     examples: ClassVar[tuple[str, ...]] = ("100/s", "5/m", "0.4/s")
@@ -201,11 +203,7 @@ class Rate(_Text):
             raise self._refused(text)
         object.__setattr__(self, "count", count)
         object.__setattr__(self, "period_s", period_s)
-
-    @property
-    def per_second(self) -> float:
-        """How many fit into one second."""
-        return self.count / self.period_s
+        object.__setattr__(self, "per_second", count / period_s)
 
     def __str__(self) -> str:
         period = next(unit for unit, seconds in _PERIODS.items() if seconds == self.period_s)

@@ -78,6 +78,8 @@ class Quota(Filter[QuotaOptions]):
         self._store = context.store
         self._key = options.key.of
         self._fields = LimitFields(options.name, options.limit, _LONGEST_S[options.per]) if options.headers else None
+        self._begin = self._end = 0
+        self._prefix = ""
         self._spent: Entries[None] = Entries(_MOST_SPENT)
         self._counts = {
             result: context.metrics.counter(
@@ -88,8 +90,10 @@ class Quota(Filter[QuotaOptions]):
 
     async def __call__(self, request: Request, call_next: CallNext) -> Response:
         now = self.context.clock.wall()
-        begin, end = period(self.options.per, now)
-        key = f"quota:{self.options.name}:{self.options.per}:{begin}:{self._key(request)}"
+        if not self._begin <= now < self._end:
+            self._begin, self._end = period(self.options.per, now)
+            self._prefix = f"quota:{self.options.name}:{self.options.per}:{self._begin}:"
+        end, key = self._end, self._prefix + self._key(request)
         count = self.options.limit + 1 if self._spent.get(key, now) else await self._count(key, end - now)
         if count > self.options.limit:
             self._spent.put(key, None, now, end)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Generic, TypeVar
 
 from meshwright_plugins.filters.rate_limit.options import RateLimitOptions
@@ -45,32 +44,31 @@ class Recent(Generic[T]):
 
 
 class LocalLimit:
-    """The limit of the options, counted in this worker alone; `take` costs no wait."""
+    """The limit of the options, counted in this worker alone; `take(key)` takes one, and costs no wait."""
 
-    __slots__ = ("_keys", "_now", "_take")
+    __slots__ = ("_keys", "take")
 
     def __init__(self, options: RateLimitOptions, now: Callable[[], float]) -> None:
-        self._now = now
         self._keys: Recent[TokenBucket] | Recent[SlidingWindow]
+        self.take: Callable[[str], Taken]
         if options.rate is not None:
             buckets = self._keys = Recent(TokenBucket, options.max_keys)
-            self._take = partial(_from_bucket, buckets, options.rate, options.quota)
+            self.take = _taking_tokens(buckets.of, options.rate, options.quota, now)
         else:
-            assert options.window is not None
             windows = self._keys = Recent(SlidingWindow, options.max_keys)
-            self._take = partial(_from_window, windows, options.quota, options.window)
+            self.take = _taking_of_window(windows.of, options.quota, options.window_s, now)
 
     def __len__(self) -> int:
         return len(self._keys)
 
-    def take(self, key: str) -> Taken:
-        """Take one for `key`."""
-        return self._take(key, self._now())
+
+def _taking_tokens(
+    bucket: Callable[[str], TokenBucket], rate: Rate, burst: int, now: Callable[[], float]
+) -> Callable[[str], Taken]:
+    return lambda key: bucket(key).take(now(), rate, burst)
 
 
-def _from_bucket(buckets: Recent[TokenBucket], rate: Rate, burst: int, key: str, now: float) -> Taken:
-    return buckets.of(key).take(now, rate, burst)
-
-
-def _from_window(windows: Recent[SlidingWindow], limit: int, window_s: float, key: str, now: float) -> Taken:
-    return windows.of(key).take(now, limit, window_s)
+def _taking_of_window(
+    window: Callable[[str], SlidingWindow], limit: int, window_s: float, now: Callable[[], float]
+) -> Callable[[str], Taken]:
+    return lambda key: window(key).take(now(), limit, window_s)
