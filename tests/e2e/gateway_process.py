@@ -136,10 +136,12 @@ class Upstream:
 
     def __init__(self) -> None:
         self.url = ""
+        self.requests = 0
         self.release = asyncio.Event()
         self.arrived = asyncio.Event()
 
     async def answer(self, request: web.Request) -> web.Response:
+        self.requests += 1
         if request.path.startswith("/slow"):
             self.arrived.set()
             await self.release.wait()

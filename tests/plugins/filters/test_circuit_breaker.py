@@ -394,3 +394,30 @@ async def test_over_real_sockets_it_opens_spares_the_upstream_and_recovers(moody
     assert {answer.headers["retry-after"] for answer in refused} == {"1"}
     assert spared
     assert again == [200] * 10
+
+
+BEHIND = """
+listeners: [{{name: web, bind: "127.0.0.1:0"}}]
+routes:
+  - name: all
+    filters:
+      - fallback: {{respond: {{text: "instead"}}}}
+      - retry: {{attempts: 3, on: ["500"], backoff: 1ms}}
+    to: back
+services:
+  back:
+    endpoints: ["http://127.0.0.1:{port}"]
+    filters:
+      - circuit_breaker: {{consecutive: 3, open_for: 1m}}
+"""
+
+
+async def test_open_it_is_not_tried_again_and_a_fallback_answers_in_its_place(moody: Moody) -> None:
+    moody.status = 500
+    async with gateway(BEHIND.format(port=moody.port)) as running, httpx.AsyncClient(base_url=running.url) as client:
+        answers = [await client.get("/") for _ in range(10)]
+
+    assert moody.requests == 3  # the attempts of the first request
+    assert answers[0].status_code == 500
+    assert {(answer.status_code, answer.text) for answer in answers[1:]} == {(200, "instead")}
+    assert {answer.headers["x-degraded"] for answer in answers[1:]} == {"open"}

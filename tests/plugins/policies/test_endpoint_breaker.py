@@ -7,16 +7,18 @@ from typing import Any
 
 import httpx
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from meshwright_plugins.policies.endpoint_breaker import EndpointBreaker
-from meshwright_sdk import ConnectError, Context, Gauge, Metrics, OverloadError, UpstreamTimeoutError
+from meshwright_sdk import Attempt, ConnectError, Context, Gauge, Metrics, OverloadError, UpstreamTimeoutError
 from meshwright_sdk.testing import FakeService, ManualClock, build, check_policy, gateway
 from tests.plugins.policies.backends import gateway_to, running_backends, statuses_of
 
 
 @asynccontextmanager
 async def service_with(
-    clock: ManualClock, *, endpoints: int = 3, metrics: Metrics | None = None, **options: Any
+    clock: ManualClock, endpoints: int = 3, /, metrics: Metrics | None = None, **options: Any
 ) -> AsyncIterator[tuple[FakeService, EndpointBreaker]]:
     context = Context(clock=clock, service="orders", metrics=metrics or Metrics())
     options = {"consecutive": 2, "open_for": "10s", "trials": 1, "successes": 2, **options}
@@ -87,7 +89,7 @@ async def test_it_is_put_back_when_its_time_is_over_also_without_traffic() -> No
 
 async def test_each_has_its_own_time() -> None:
     clock = ManualClock()
-    async with service_with(clock, endpoints=5, growth=3) as (service, _):
+    async with service_with(clock, 5, growth=3) as (service, _):
         first, second, *_ = service.endpoints
         service.play(first, 500, 500)
         await clock.advance(10)
@@ -242,6 +244,40 @@ async def test_its_gauge_says_how_many_are_in_which_state() -> None:
     assert with_one_open == {"closed": 2, "half_open": 0, "open": 1}
     assert without_it == {"closed": 2, "half_open": 0, "open": 0}
     assert gauge() == {"closed": 0, "half_open": 0, "open": 0}
+
+
+STEPS = st.lists(st.tuples(st.sampled_from(["begin", "good", "bad", "gone", "wait"]), st.integers(0)), max_size=80)
+
+
+@settings(deadline=None)
+@given(STEPS, st.integers(1, 3))
+async def test_an_endpoint_that_is_in_is_closed_or_has_room_for_a_trial(
+    steps: list[tuple[str, int]], trials: int
+) -> None:
+    clock = ManualClock()
+    outcomes: dict[str, int | BaseException] = {"good": 200, "bad": 500, "gone": asyncio.CancelledError()}
+    async with service_with(clock, 4, open_for="2s", trials=trials) as (service, breaker):
+        running: list[Attempt] = []
+        for step, number in steps:
+            if step == "wait":
+                await clock.advance(1)
+            elif step == "begin":
+                usable = service.group.usable
+                running.append(service.begin(usable[number % len(usable)]))
+            elif running:
+                service.end(running.pop(number % len(running)), outcomes[step])
+            for endpoint in service.endpoints:
+                shown = breaker.state()["endpoints"][endpoint.url]
+                of_this_phase = [
+                    each
+                    for each in running
+                    if each.endpoint is endpoint and each.began >= clock.monotonic() - shown["for_s"]
+                ]
+                has_room = shown.get("trials_running", trials) < trials
+                assert (not endpoint.ejections) == (shown["state"] == "closed" or has_room)
+                if shown["state"] == "half_open":
+                    assert shown["trials_running"] <= trials
+                    assert shown["trials_running"] <= len(of_this_phase)
 
 
 async def test_over_real_sockets_a_dead_endpoint_among_three_costs_its_failures_and_trials_and_no_more() -> None:
