@@ -23,6 +23,7 @@ def meshwright_filters() -> Mapping[str, str]:
         "priority": "meshwright_plugins.filters.priority:PriorityOf",
         "quota": "meshwright_plugins.filters.quota:Quota",
         "rate_limit": "meshwright_plugins.filters.rate_limit:RateLimit",
+        "hedge": "meshwright_plugins.filters.hedge:Hedge",
         "redirect": "meshwright_plugins.filters.redirect:Redirect",
         "request_id": "meshwright_plugins.filters.request_id:RequestId",
         "respond": "meshwright_plugins.filters.respond:Respond",

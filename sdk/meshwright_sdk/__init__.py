@@ -43,6 +43,7 @@ from meshwright_sdk.instance_options import InstanceOptions, InstanceOrUrl, Weig
 from meshwright_sdk.key import Expression, Key
 from meshwright_sdk.limit_fields import LimitFields
 from meshwright_sdk.limits import SlidingWindow, Taken, TokenBucket
+from meshwright_sdk.methods import IDEMPOTENT, SAFE, Method
 from meshwright_sdk.metrics import Counter, Gauge, Histogram, Metrics
 from meshwright_sdk.plugin import Context, NoOptions, Options, Plugin
 from meshwright_sdk.policy import EndpointPolicy, WatchedService
@@ -50,11 +51,12 @@ from meshwright_sdk.prepared import PreparedBalancer
 from meshwright_sdk.priority import Priority
 from meshwright_sdk.problems import headers_of, problem
 from meshwright_sdk.pulse import Pulse
+from meshwright_sdk.quantile import RollingQuantile
 from meshwright_sdk.regex import Regex
 from meshwright_sdk.request import Address, Request
 from meshwright_sdk.response import Response, Tunnel
 from meshwright_sdk.retry_budget import RetryBudget
-from meshwright_sdk.retry_budget_options import IDEMPOTENT, RetryBudgetOptions, RetryBudgetOrShare
+from meshwright_sdk.retry_budget_options import RetryBudgetOptions, RetryBudgetOrShare
 from meshwright_sdk.rolling import RollingCounts
 from meshwright_sdk.rounds import Rounds
 from meshwright_sdk.routing import FieldMatch, Match, Route, Router, Verdict
@@ -73,6 +75,7 @@ from meshwright_sdk.weights import SmoothBalancer, SmoothWeights, effective_weig
 
 __all__ = [
     "IDEMPOTENT",
+    "SAFE",
     "Address",
     "Alarm",
     "Attempt",
@@ -124,6 +127,7 @@ __all__ = [
     "LimitFields",
     "Match",
     "MeshwrightError",
+    "Method",
     "Metrics",
     "NoEndpointsError",
     "NoOptions",
@@ -151,6 +155,7 @@ __all__ = [
     "RetryBudgetOrShare",
     "RollingCounts",
     "Rounds",
+    "RollingQuantile",
     "Route",
     "Router",
     "Secret",

@@ -16,8 +16,8 @@ class RetryBudget:
     """Bounds further attempts to a share of the requests of the last seconds, so that a dead service is not flooded.
 
     Allowed are `share` times the requests of the last `window_s` seconds, and `minimum` where that is more, so that
-    little traffic is tried again too. Of that, a tenth of the window may use three tenths, or the share of its own
-    requests where that is more: what is used up comes back evenly, and not all at once when the window has passed.
+    little traffic is tried again too. Of that, a tenth of the window may use three tenths, or the share of the busiest
+    tenth where that is more: what is used up comes back evenly, and not all at once when the window has passed.
 
     With a minimum of 0 all attempts together are never more than `share` of all requests; with one, each window may
     add it once. One object serves all requests of a filter in one worker: with N workers each has its own share of
@@ -48,9 +48,10 @@ class RetryBudget:
         """Return whether one more attempt may be made now, and take note of it."""
         if self._now() >= self._ends:
             self._turn()
-        requests = self.requests + sum(part[0] for part in self._past)
+        by_part = [self.requests, *(part[0] for part in self._past)]
+        requests = sum(by_part)
         attempts = self.attempts + sum(part[1] for part in self._past)
-        at_once = max(self.requests, requests * BURST / PARTS)
+        at_once = max(*by_part, requests * BURST / PARTS)
         if attempts >= self._allowed(requests) or self.attempts >= self._allowed(at_once):
             self.refused += 1
             return False

@@ -37,6 +37,3 @@ class RetryBudgetOptions(Options):
 
 RetryBudgetOrShare = Annotated[RetryBudgetOptions, TextFor("share", "a percentage")]
 """A budget in full, or its share alone: `budget: 20%`."""
-
-IDEMPOTENT = ("GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE")
-"""The methods whose requests may be made more than once (RFC 9110, section 9.2.2)."""

@@ -117,7 +117,7 @@ class Gateway:
             response = await _failed(error, request, visit)
         else:
             answers = request.answers
-            if answers is not None and (len(answers) > 1 or answers[0] is not response):
+            if answers and (len(answers) > 1 or answers[0] is not response):
                 response.on_close(lambda error: self._close_dropped(request, response))
         visit.status = response.status
         response.on_close(visit)

@@ -79,3 +79,10 @@ async def test_a_request_that_is_cancelled_stays_cancelled(tmp_path: Path, caplo
     assert gateway.snapshot is not None
     assert gateway.snapshot.users.count == 0
     await gateway.close()
+
+
+async def test_a_copy_for_another_attempt_that_no_service_answers_changes_nothing(tmp_path: Path) -> None:
+    gateway = await prepared(tmp_path, "", "request.copy(); return await call_next(request)")
+
+    assert await answered(gateway, make_request()) == 200
+    await gateway.close()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from meshwright_sdk import (
     IDEMPOTENT,
     Duration,
     HeaderName,
+    Method,
     OneOrMany,
     Options,
     RetryBudgetOptions,
@@ -17,15 +18,8 @@ from meshwright_sdk import (
     Size,
     StatusOrClass,
 )
-from meshwright_sdk.tokens import TOKEN
 
 Condition = Literal["connect", "reset", "timeout", "protocol"]
-
-
-def _method(text: str) -> str:
-    if TOKEN.fullmatch(text) is None or text != text.upper():
-        raise ValueError(f"expected a method in capitals, such as POST; got {text!r}")
-    return text
 
 
 class RetryOptions(Options):
@@ -41,9 +35,7 @@ class RetryOptions(Options):
         description="What is tried again: `connect` (no connection), `reset` (it broke before an answer), `timeout`, "
         "`protocol` (the answer is no HTTP), a status such as 503, or 5xx for all of them.",
     )
-    methods: Annotated[
-        tuple[Annotated[str, AfterValidator(_method)], ...], OneOrMany("a method"), Field(min_length=1)
-    ] = Field(
+    methods: Annotated[tuple[Method, ...], OneOrMany("a method"), Field(min_length=1)] = Field(
         IDEMPOTENT,
         description="Requests that may be made more than once: by default of the idempotent methods. Add POST only "
         "where the service tells repetitions apart.",
