@@ -57,6 +57,7 @@ def meshwright_policies() -> Mapping[str, str]:
     return {
         "endpoint_breaker": "meshwright_plugins.policies.endpoint_breaker:EndpointBreaker",
         "health_check": "meshwright_plugins.policies.health_check:HealthCheck",
+        "load_weights": "meshwright_plugins.policies.load_weights:LoadWeights",
         "slow_start": "meshwright_plugins.policies.slow_start:SlowStart",
         "outlier": "meshwright_plugins.policies.outlier:Outlier",
     }

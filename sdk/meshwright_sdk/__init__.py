@@ -54,6 +54,7 @@ from meshwright_sdk.pulse import Pulse
 from meshwright_sdk.quantile import RollingQuantile
 from meshwright_sdk.regex import Regex
 from meshwright_sdk.request import Address, Request
+from meshwright_sdk.request_target import RequestTarget, request_for
 from meshwright_sdk.response import Response, Tunnel
 from meshwright_sdk.retry_budget import RetryBudget
 from meshwright_sdk.retry_budget_options import RetryBudgetOptions, RetryBudgetOrShare
@@ -148,6 +149,7 @@ __all__ = [
     "Rate",
     "Regex",
     "Request",
+    "RequestTarget",
     "ResetError",
     "Response",
     "RetryBudget",
@@ -195,5 +197,6 @@ __all__ = [
     "imported",
     "parse_origin",
     "problem",
+    "request_for",
     "tee",
 ]

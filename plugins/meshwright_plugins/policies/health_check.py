@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import AfterValidator, Field, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
 from meshwright_sdk import (
-    Body,
     Context,
     Duration,
     Endpoint,
@@ -21,11 +20,13 @@ from meshwright_sdk import (
     Percent,
     PositiveDuration,
     Request,
+    RequestTarget,
     Response,
     Rounds,
     Statuses,
     UpstreamError,
     every_status,
+    request_for,
 )
 
 logger = logging.getLogger("meshwright.health_check")
@@ -34,19 +35,13 @@ MAX_BODY_BYTES = 64 * 1024
 """How much of an answer is searched for `contains`."""
 
 
-def _target(path: str) -> str:
-    if not path.startswith("/") or not path.isascii() or not path.isprintable() or " " in path or "#" in path:
-        raise ValueError(f"expected a path such as /healthz?full=1; got {path!r}")
-    return path
-
-
 class HealthCheckOptions(Options):
     """What is asked, how often, and what the answers mean."""
 
     kind: Literal["http", "tcp"] = Field(
         "http", description="http: send a request; tcp: a connection is enough, over TLS where the endpoint is https."
     )
-    path: Annotated[str, AfterValidator(_target)] = Field("/", description="Path that is asked for, with its query.")
+    path: RequestTarget = Field("/", description="Path that is asked for, with its query.")
     method: Literal["GET", "HEAD", "OPTIONS"] = Field("GET", description="Method of the request.")
     host: str | None = Field(
         None, min_length=1, pattern=r"^[!-~]+$", description="Host of the request; what the service sends else."
@@ -193,12 +188,11 @@ class HealthCheck(EndpointPolicy[HealthCheckOptions]):
             await response.aclose()
 
     def _request(self) -> Request:
-        path, _, query = self.options.path.partition("?")
         headers = Headers({"user-agent": "meshwright-health-check", "accept": "*/*", **self.options.headers})
         host = self.options.host
         if host is not None:
             headers["host"] = host
-        return Request(self.options.method, path, query, headers, Body())
+        return request_for(self.options.path, headers, method=self.options.method)
 
 
 _STATES = {False: "healthy", True: "unhealthy"}

@@ -14,11 +14,12 @@ from aiohttp import web
 class Upstream:
     """A real server that answers with its URL, and at `/healthz` how it is, which a test switches.
 
-    It counts what it was `asked` by path, sends `headers` with every answer, and may die and come back.
+    A `report` takes the place of that. It counts what it was `asked` by path, sends `headers` with every answer, and may die and come back.
     """
 
     def __init__(self, *, tls: ssl.SSLContext | None = None, socket: Path | None = None) -> None:
         self.healthy = True
+        self.report = ""
         self.headers: dict[str, str] = {}
         self.asked: Counter[str] = Counter()
         self.url = f"unix:{socket}"
@@ -28,7 +29,8 @@ class Upstream:
     async def answer(self, request: web.Request) -> web.Response:
         self.asked[request.path] += 1
         if request.path == "/healthz":
-            return web.Response(text="ready" if self.healthy else "starting", headers=self.headers)
+            text = self.report or ("ready" if self.healthy else "starting")
+            return web.Response(text=text, headers=self.headers)
         return web.Response(text=self.url, headers=self.headers)
 
     async def start(self) -> None:
