@@ -14,7 +14,8 @@ from aiohttp import web
 class Upstream:
     """A real server that answers with its URL, and at `/healthz` how it is, which a test switches.
 
-    A `report` takes the place of that. It counts what it was `asked` by path, sends `headers` with every answer, and may die and come back.
+    A `report` takes the place of that. It counts what it was `asked` by path, sends `headers` with every answer, and
+    may die and come back.
     """
 
     def __init__(self, *, tls: ssl.SSLContext | None = None, socket: Path | None = None) -> None:
