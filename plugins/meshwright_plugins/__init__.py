@@ -44,8 +44,10 @@ def meshwright_routers() -> Mapping[str, str]:
 def meshwright_balancers() -> Mapping[str, str]:
     return {
         "least_connections": "meshwright_plugins.balancers.least_connections:LeastConnections",
+        "maglev": "meshwright_plugins.balancers.maglev:Maglev",
         "peak_ewma": "meshwright_plugins.balancers.peak_ewma:PeakEwma",
         "random": "meshwright_plugins.balancers.random:Random",
+        "ring_hash": "meshwright_plugins.balancers.ring_hash:RingHash",
         "round_robin": "meshwright_plugins.balancers.round_robin:RoundRobin",
         "two_choices": "meshwright_plugins.balancers.two_choices:TwoChoices",
         "weighted_round_robin": "meshwright_plugins.balancers.weighted_round_robin:WeightedRoundRobin",

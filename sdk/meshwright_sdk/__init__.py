@@ -41,6 +41,7 @@ from meshwright_sdk.identity import Identity
 from meshwright_sdk.import_path import ImportPath, imported
 from meshwright_sdk.instance_options import InstanceOptions, InstanceOrUrl, Weight
 from meshwright_sdk.key import Expression, Key
+from meshwright_sdk.keyed import KeyedBalancer, KeyedOptions, KeyTable, hash_of, identities
 from meshwright_sdk.limit_fields import LimitFields
 from meshwright_sdk.limits import SlidingWindow, Taken, TokenBucket
 from meshwright_sdk.methods import IDEMPOTENT, SAFE, Method
@@ -125,6 +126,9 @@ __all__ = [
     "InstanceOptions",
     "InstanceOrUrl",
     "Key",
+    "KeyTable",
+    "KeyedBalancer",
+    "KeyedOptions",
     "LimitFields",
     "Match",
     "MeshwrightError",
@@ -192,8 +196,10 @@ __all__ = [
     "effective_weights",
     "every_status",
     "filter",
+    "hash_of",
     "headers_of",
     "hookimpl",
+    "identities",
     "imported",
     "parse_origin",
     "problem",

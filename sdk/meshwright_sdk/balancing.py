@@ -99,7 +99,8 @@ class Endpoint:
 
     `in_flight` counts requests whose response's life has not ended. `weight` is the instance's, times what policies
     say: `factors` by the name of each, as `ejections` are the reasons why it is out, and `approvals` who has found it
-    well. All of these are changed by the service's `EndpointGroup` alone.
+    well. `unit` is the weight that stands for 1, more while somebody has a factor. All of these are changed by the
+    service's `EndpointGroup` alone.
     """
 
     __slots__ = (
@@ -111,6 +112,7 @@ class Endpoint:
         "instance",
         "origin",
         "requests",
+        "unit",
         "weight",
     )
 
@@ -118,6 +120,7 @@ class Endpoint:
         self.instance = instance
         self.origin = parse_origin(instance.url)
         self.weight = instance.weight
+        self.unit = 1
         self.in_flight = 0
         self.requests = 0
         self.ejections: Mapping[str, str] = {}
@@ -128,6 +131,11 @@ class Endpoint:
     def url(self) -> str:
         """The instance's URL."""
         return self.instance.url
+
+    @property
+    def share(self) -> float:
+        """The weight in units of the instances', which stays when another endpoint gets a factor."""
+        return self.weight / self.unit
 
     @property
     def health(self) -> str:

@@ -116,6 +116,7 @@ class EndpointGroup:
     def _weigh(self) -> None:
         scaled = any(endpoint.factors for endpoint in self.all)
         for endpoint in self.all:
+            endpoint.unit = WEIGHT_STEPS if scaled else 1
             base = endpoint.instance.weight
             weight = round(base * WEIGHT_STEPS * prod(endpoint.factors.values())) if scaled else base
             endpoint.weight = max(weight, min(base, 1))

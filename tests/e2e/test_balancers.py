@@ -12,6 +12,7 @@ import httpx
 from aiohttp import web
 
 from meshwright_sdk.testing import gateway
+from meshwright_sdk.testing.gateway import RunningGateway
 
 YAML = """\
 listeners: [{name: web, bind: "127.0.0.1:0"}]
@@ -55,8 +56,9 @@ class Upstreams:
 class Client:
     """Asks through the gateway, and is told who answered."""
 
-    def __init__(self, http: httpx.AsyncClient) -> None:
+    def __init__(self, http: httpx.AsyncClient, gateway: RunningGateway) -> None:
         self._http = http
+        self.gateway = gateway
 
     async def ask(self, **headers: str) -> str:
         answer = await self._http.get("/", headers=headers)
@@ -71,6 +73,10 @@ class Client:
         return names
 
 
+def yaml_of(balancer: str, endpoints: str) -> str:
+    return YAML.replace("BALANCER", balancer).replace("ENDPOINTS", endpoints)
+
+
 @asynccontextmanager
 async def balanced(
     balancer: str, endpoints: Mapping[str, str], delays_s: Mapping[str, float] | None = None
@@ -80,10 +86,12 @@ async def balanced(
     for name in endpoints:
         await upstreams.start(name)
     listed = ", ".join(f'{{url: "{upstreams.urls[name]}"{more}}}' for name, more in endpoints.items())
-    text = YAML.replace("BALANCER", balancer).replace("ENDPOINTS", listed)
     try:
-        async with gateway(text, base_dir=Path()) as running, httpx.AsyncClient(base_url=running.url) as http:
-            yield Client(http), upstreams
+        async with (
+            gateway(yaml_of(balancer, listed), base_dir=Path()) as running,
+            httpx.AsyncClient(base_url=running.url) as http,
+        ):
+            yield Client(http, running), upstreams
     finally:
         await upstreams.close()
 
@@ -95,3 +103,27 @@ async def test_peak_ewma_sends_little_to_the_slow_one() -> None:
 
     assert got["a"] + got["b"] >= 105
     assert min(got["a"], got["b"]) > 10
+
+
+async def test_ring_hash_keeps_a_user_at_one_endpoint_and_moves_only_those_of_one_that_fails() -> None:
+    users = [{"x-user": str(number)} for number in range(60)]
+    async with balanced("{ring_hash: {key: 'header:x-user'}}", dict.fromkeys("abc", "")) as (client, upstreams):
+        before = await client.ask_all(users)
+        assert await client.ask_all(users) == before
+        assert set(before) == set("abc")
+
+        await upstreams.stop("a")
+        after = await client.ask_all(users)
+
+    assert [name for name in after if name in "bc"] == [name for name in before if name != "a"]
+
+
+async def test_maglev_keeps_a_user_at_one_endpoint_through_a_reload() -> None:
+    users = [{"x-user": str(number)} for number in range(60)]
+    async with balanced("{maglev: {key: 'header:x-user'}}", dict.fromkeys("abc", "")) as (client, upstreams):
+        before = await client.ask_all(users)
+        listed = ", ".join(f'{{url: "{upstreams.urls[name]}", weight: 1}}' for name in "cab")
+        await client.gateway.apply(yaml_of("{maglev: {key: 'header:x-user', table_size: 16381}}", listed))
+        after = await client.ask_all(users)
+
+    assert (after, set(after)) == (before, set("abc"))

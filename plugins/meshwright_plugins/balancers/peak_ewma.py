@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import exp
-from typing import Annotated, Any
+from typing import Any
 
-from annotated_types import Gt
 from pydantic import Field
 
-from meshwright_sdk import Attempt, Context, Draws, Duration, Endpoint, Options, PreparedBalancer, Request
+from meshwright_sdk import (
+    Attempt,
+    Context,
+    Draws,
+    Duration,
+    Endpoint,
+    Options,
+    PositiveDuration,
+    PreparedBalancer,
+    Request,
+)
 
 _FLOOR_S = 1e-6
 """No latency counts for less, so that requests in flight count when the last answer is long ago."""
-
-PositiveDuration = Annotated[Duration, Gt(Duration("0s"))]
 
 
 class PeakEwmaOptions(Options):

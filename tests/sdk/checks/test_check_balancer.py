@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from meshwright_sdk import Balancer, Endpoint, NoOptions, Request
+from meshwright_sdk import Attempt, Balancer, Endpoint, NoOptions, Request
 from meshwright_sdk.testing import build, check_balancer, make_endpoint
 
 
@@ -97,6 +97,34 @@ class DividesByWeight(Sound):
         return min(endpoints, key=lambda each: each.in_flight / each.weight, default=None)
 
 
+class KnowsOnlyWhatItWasTold(Sound):
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.running: dict[Endpoint, int] = {}
+
+    def added(self, endpoint: Endpoint) -> None:
+        self.running[endpoint] = 0
+
+    def removed(self, endpoint: Endpoint) -> None:
+        del self.running[endpoint]
+
+    def began(self, attempt: Attempt) -> None:
+        self.running[attempt.endpoint] += 1
+
+    def ended(self, attempt: Attempt) -> None:
+        self.running[attempt.endpoint] -= 1
+
+
+class ReadsTheAnswerThatMayBeMissing(Sound):
+    def ended(self, attempt: Attempt) -> None:
+        attempt.response.status  # type: ignore[union-attr] # noqa: B018 - it is what goes wrong here
+
+
+class TakesOneToAvoidForGone(Sound):
+    def pick(self, endpoints: Sequence[Endpoint], request: Request) -> Endpoint | None:
+        return super().pick([each for each in endpoints if each not in request.avoid], request)
+
+
 async def test_a_sound_balancer_passes() -> None:
     await check_balancer(build(Sound))
 
@@ -119,6 +147,9 @@ async def test_a_sound_balancer_passes() -> None:
         (RemembersTheFirst, "one of the objects in the sequence it was given"),
         (RemembersTheWeights, "the weights of now with a new sequence"),
         (DividesByWeight, "it raised ZeroDivisionError"),
+        (KnowsOnlyWhatItWasTold, "ended: expected it to return; it raised KeyError"),
+        (ReadsTheAnswerThatMayBeMissing, "ended: expected it to return; it raised AttributeError"),
+        (TakesOneToAvoidForGone, "expected one of them, as all of them are idle and there is a weight; got None"),
     ],
 )
 async def test_a_broken_balancer_is_told_what_to_mend(broken: type[Sound], message: str) -> None:

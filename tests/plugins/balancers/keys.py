@@ -1,0 +1,28 @@
+"""What the tests of balancers by key share: endpoints, requests of many keys, and whom they go to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from meshwright_sdk import Endpoint
+from meshwright_sdk.balancing import AnyBalancer
+from meshwright_sdk.testing import make_endpoint, make_request
+
+REQUESTS = [make_request(headers={"x-user": f"user-{number}"}) for number in range(1_000)]
+
+
+def endpoints_of(*weights: int, seed: int = 0) -> tuple[Endpoint, ...]:
+    return tuple(
+        make_endpoint(f"http://10.{seed}.0.{place}:80", weight=weight) for place, weight in enumerate(weights, 1)
+    )
+
+
+def owners(balancer: AnyBalancer, endpoints: Sequence[Endpoint]) -> list[Endpoint]:
+    """Return whom each of the requests goes to."""
+    picked = [balancer.pick(endpoints, request) for request in REQUESTS]
+    return [endpoint for endpoint in picked if endpoint is not None]
+
+
+def moves(before: Sequence[Endpoint], after: Sequence[Endpoint]) -> list[tuple[Endpoint, Endpoint]]:
+    """Return from where and to where each key went that did not stay."""
+    return [(one, other) for one, other in zip(before, after, strict=True) if one is not other]

@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Generator, Sequence
+from math import sqrt
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from meshwright_plugins.balancers.maglev import Maglev
+from meshwright_sdk import EndpointGroup, KeyTable, hash_of
+from meshwright_sdk.testing import build, check_balancer, make_request
+from tests.plugins.balancers.keys import REQUESTS, endpoints_of, moves, owners
+
+WEIGHTS = st.lists(st.integers(1, 5), min_size=2, max_size=8)
+SEEDS = st.integers(0, 250)
+EXCESS = 0.03
+"""The share of all keys that may move beside those of an endpoint that goes, as the page says."""
+
+
+def table(**options: Any) -> Maglev:
+    return build(Maglev, key="header:x-user", **options)
+
+
+@settings(max_examples=15, deadline=None)
+@given(WEIGHTS, SEEDS, st.data())
+def test_when_an_endpoint_goes_hardly_more_than_its_keys_move(
+    weights: list[int], seed: int, data: st.DataObject
+) -> None:
+    endpoints = endpoints_of(*weights, seed=seed)
+    gone = data.draw(st.sampled_from(endpoints))
+    rest = tuple(endpoint for endpoint in endpoints if endpoint is not gone)
+
+    moved = moves(owners(table(), endpoints), owners(table(), rest))
+
+    assert sum(one is not gone for one, _ in moved) <= EXCESS * len(REQUESTS)
+
+
+def test_with_a_hundred_entries_an_endpoint_no_more_than_that_moves() -> None:
+    endpoints = endpoints_of(*[1, 2, 3] * 54)
+    moved = moves(owners(table(), endpoints), owners(table(), endpoints[:80] + endpoints[81:]))
+
+    assert sum(one is not endpoints[80] for one, _ in moved) <= EXCESS * len(REQUESTS)
+
+
+@settings(max_examples=15, deadline=None)
+@given(WEIGHTS, SEEDS)
+def test_the_shares_of_the_table_are_those_of_the_weights(weights: list[int], seed: int) -> None:
+    endpoints = endpoints_of(*weights, seed=seed)
+    got = Counter(owners(table(), endpoints))
+
+    for endpoint in endpoints:
+        share = endpoint.weight / sum(weights)
+        assert abs(got[endpoint] / len(REQUESTS) - share) < 5 * sqrt(share * (1 - share) / len(REQUESTS)) + 2 / 16_381
+
+
+def test_every_gateway_comes_to_the_same_choice_whatever_the_order_of_its_list() -> None:
+    endpoints = endpoints_of(1, 2, 1)
+
+    assert owners(table(), endpoints) == owners(table(), endpoints[::-1])
+
+
+def test_the_keys_of_an_ejected_endpoint_are_spread_over_the_others_and_come_back() -> None:
+    group, balancer = EndpointGroup(endpoints_of(1, 1, 1)), table()
+    before = owners(balancer, group.usable)
+    group.eject(group.all[0], "outliers", "five failures in a row")
+    without = owners(balancer, group.usable)
+    group.restore(group.all[0], "outliers")
+
+    assert {one for one, _ in moves(before, without)} == {group.all[0]}
+    assert {other for _, other in moves(before, without)} == set(group.all[1:])
+    assert owners(balancer, group.usable) == before
+
+
+def test_a_retry_leaves_the_keys_where_they_are() -> None:
+    endpoints, balancer = endpoints_of(1, 1, 1, 1), table()
+    before = owners(balancer, endpoints)
+    retry = make_request(headers={"x-user": "user-7"})
+    retry.avoid = (before[7],)
+    rest = [endpoint for endpoint in endpoints if endpoint not in retry.avoid]
+
+    assert {balancer.pick(rest, retry) for _ in range(5)} < set(rest)
+    assert owners(balancer, endpoints) == before
+
+
+def test_more_endpoints_than_entries_and_weights_of_any_size_find_a_place() -> None:
+    many, uneven = endpoints_of(*[1] * 200), endpoints_of(1, 70_000)
+
+    assert len(set(owners(table(table_size=31), many))) > 20
+    assert set(owners(table(), uneven)) == {uneven[1]}
+
+
+def plain(size: int, names: Sequence[str]) -> list[int]:
+    """Return the table by the rule of the paper, for equal weights: whose turn it is takes the next free entry."""
+    entries = [-1] * size
+    cursors = [hash_of(name) % size for name in names]
+    for turn in range(size):
+        index = turn % len(names)
+        while entries[cursors[index]] != -1:
+            cursors[index] = (cursors[index] + hash_of(names[index]) // size % (size - 1) + 1) % size
+        entries[cursors[index]] = index
+    return entries
+
+
+def built(filling: Generator[None, None, KeyTable]) -> KeyTable:
+    while True:
+        try:
+            next(filling)
+        except StopIteration as done:
+            made: KeyTable = done.value
+            return made
+
+
+@given(st.sampled_from([3, 31, 251, 4093]), st.integers(1, 9), SEEDS)
+def test_the_table_is_the_one_of_the_paper(size: int, count: int, seed: int) -> None:
+    endpoints = endpoints_of(*[1] * min(count, size), seed=seed)
+    filling, names = table(table_size=size).build(dict.fromkeys(endpoints, 1.0)), [each.url for each in endpoints]
+    result = built(filling)
+    made = [names.index(result.owner(place).url) for place in range(size)]
+    # In the last round, those get one more whose quota was rounded up.
+    assert sum(one != other for one, other in zip(made, plain(size, names), strict=True)) <= 2 * len(names)
+
+
+def test_a_table_that_is_no_prime_number_long_is_refused() -> None:
+    with pytest.raises(ValidationError, match="expected a prime number such as 4093, 16381 or 65537; got 4096"):
+        table(table_size=4096)
+
+
+async def test_it_holds_to_the_contract_of_balancers() -> None:
+    await check_balancer(table(table_size=4093))
