@@ -7,8 +7,8 @@ import shutil
 import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -77,19 +77,24 @@ class RedisServer:
             await self._process.wait()
             self._process = None
 
-    async def ask(self, *words: str) -> Any:
+    async def ask(self, *words: str) -> str:
         """Return the first line of its answer to a command."""
+        return (await self.lines(*words, count=1))[0]
+
+    async def lines(self, *words: str, count: int = 2) -> list[str]:
+        """Return the first lines of its answer to a command."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         try:
             writer.write((" ".join(words) + "\r\n").encode())
             async with asyncio.timeout(WITHIN_S):
-                return (await reader.readline()).decode().strip()
+                return [(await reader.readline()).decode().strip() for _ in range(count)]
         finally:
             writer.close()
 
     def _signal(self, number: signal.Signals) -> None:
         assert self._process is not None
-        self._process.send_signal(number)
+        with suppress(ProcessLookupError):
+            self._process.send_signal(number)
 
     async def _answering(self) -> None:
         while True:

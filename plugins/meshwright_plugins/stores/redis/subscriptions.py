@@ -32,6 +32,7 @@ class Subscriptions:
         self._listener: Listener | None = None
         self._followed: set[str] = set()
         self._task: asyncio.Task[None] | None = None
+        self._is_broken = False
 
     def subscribe(self, channel: str, tasks: Tasks) -> Subscription:
         """Return a new subscription; it gets what is published once the server has heard of it."""
@@ -52,12 +53,17 @@ class Subscriptions:
                 why = await self._listen_once()
             except StoreError as error:
                 why = error.detail
-            logger.warning("redis subscriptions: broken, messages are lost until they are back: %s", why)
+            if not self._is_broken:
+                logger.warning("redis subscriptions: broken, messages are lost until they are back: %s", why)
+            self._is_broken = True
             await asyncio.sleep(self._backoff.next_s())
 
     async def _listen_once(self) -> str:
         """Return why the connection ended."""
         self._listener = listener = await self._connect(self._hand_on)
+        if self._is_broken:
+            logger.info("redis subscriptions: connected again")
+        self._is_broken = False
         try:
             self._followed = set()
             self._follow()

@@ -251,16 +251,17 @@ async def test_more_granted_than_asked_for_fails_whoever_asked() -> None:
     assert [type(result) for result in results] == [StoreError] * 3
 
 
-async def test_a_server_that_loads_is_left_and_asked_again() -> None:
+@pytest.mark.parametrize("refusal", ["LOADING", "READONLY", "MASTERDOWN"])
+async def test_a_server_that_is_of_no_use_is_left_and_another_connection_made(refusal: str) -> None:
     connections = 0
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal connections
         connections += 1
-        await (answering(b"-LOADING not yet\r\n") if connections == 1 else answering(b"$1\r\n1\r\n"))(reader, writer)
+        await answering(b"-%b not now\r\n" % refusal.encode() if connections == 1 else b"$1\r\n1\r\n")(reader, writer)
 
     async with talking(talk) as url, running(url) as store:
-        with pytest.raises(StoreError, match="LOADING"):
+        with pytest.raises(StoreError, match=refusal):
             await store.get("key")
         await until(lambda: store.get("key"))
 
