@@ -26,7 +26,10 @@ BEFORE_S = 0.3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Routes:
-    """Requests go round all routes; the gateway changes from few to many while one client asks without a pause."""
+    """Requests go round all routes, by as many paths whatever the number of routes.
+
+    The gateway changes from few to many while one client asks without a pause.
+    """
 
     name: str = SCENARIO.name
     title: str = SCENARIO.title

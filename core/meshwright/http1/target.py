@@ -17,6 +17,9 @@ _SLASHES = re.compile(r"//+")
 _HIDDEN_DOTS = re.compile(r"(?:/|%2F|%5C)\.\.?(?=/|%2F|%5C|;|%3B|$)")
 """A dot segment for whoever decodes slashes, takes backslashes for them, or cuts parameters off a segment."""
 
+_USUAL = re.compile(rb"(?:/(?![/.])[A-Za-z0-9\-._~!$&'()*+,;=:@]*)+")
+"""A path that is in its normal form: nothing is encoded, no segment is empty or begins with a dot; the last may end."""
+
 _SLASH = "%2F"
 _BACKSLASH = "%5C"
 
@@ -72,6 +75,10 @@ def normaliser(rules: PathRules) -> Normaliser:
 
 
 def _normalise(rules: PathRules, raw: bytes) -> str:
+    return raw.decode("ascii") if _USUAL.fullmatch(raw) is not None else _normalise_unusual(rules, raw)
+
+
+def _normalise_unusual(rules: PathRules, raw: bytes) -> str:
     if not raw.startswith(b"/") or b"\0" in raw:
         raise BadTargetError(f"path: expected it to start with a slash and to hold no NUL; got {raw[:40]!r}")
     path = _quote(_ENCODED.sub(_escape, raw))

@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshwright.http1.target import BadTargetError, PathRules, normaliser, split_target
+from meshwright.http1.target import (
+    _USUAL,
+    BadTargetError,
+    PathRules,
+    _normalise_unusual,
+    normaliser,
+    split_target,
+)
 
 normalised = normaliser(PathRules())
 
@@ -167,3 +174,22 @@ def test_normalising_twice_changes_nothing_and_the_result_is_safe_to_send(rules:
 @given(st.binary(min_size=1, max_size=30).filter(lambda tail: not {0, 37, 46, 47} & set(tail)))
 def test_normalising_changes_the_writing_of_a_segment_and_never_its_meaning(segment: bytes) -> None:
     assert unquote_to_bytes(normalised(b"/" + segment)) == b"/" + segment
+
+
+@given(
+    st.lists(st.sampled_from([b"/", b"a", b".", b"..", b";", b"~", b"%2e", b"%2F", b"\\", b"//", b"\xc3"])).map(
+        b"".join
+    ),
+    st.sampled_from(
+        [PathRules(), PathRules(merge_slashes=False), PathRules(encoded_slash="decode", backslash="slash")]
+    ),
+)
+def test_what_is_taken_as_it_is_needs_nothing_done(path: bytes, rules: PathRules) -> None:
+    raw = b"/" + path
+    if _USUAL.fullmatch(raw) is not None:
+        assert _normalise_unusual(rules, raw) == raw.decode("ascii")
+
+
+@pytest.mark.parametrize("raw", [b"/", b"/orders/17", b"/a/", b"/a;x=1/b:@!$&'()*+,", b"/a.b/c-d_e~f"])
+def test_usual_paths_are_taken_as_they_are(raw: bytes) -> None:
+    assert _USUAL.fullmatch(raw) is not None
