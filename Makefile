@@ -8,7 +8,7 @@ BENCH  := $(VENV)/.bench-ready
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format docs bench profile soak lock
+.PHONY: help demo test lint format docs bench profile soak simulation lock
 
 help:           ## say what there is
 	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -43,6 +43,9 @@ profile: $(BENCH)  ## where the time of a request goes; ARGS="--scenario filter 
 soak: $(READY)  ## mixed traffic that breaks off at random, and what leaks; ARGS="--minutes 10"
 	@tests/install-servers
 	@exec $(BIN)/python -m benchmarks.soak $(ARGS)
+
+simulation: $(READY)  ## a fleet of 1,000 endpoints and 100 gateways in virtual time; ARGS="--write"
+	@exec $(BIN)/python -m benchmarks.simulation $(ARGS)
 
 lock: $(READY)  ## resolve the development environment anew
 	$(BIN)/pip install --quiet uv

@@ -1,0 +1,1 @@
+"""A fleet of gateways and endpoints in virtual time, with the real services, balancers, policies and filters."""

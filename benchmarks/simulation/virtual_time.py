@@ -1,0 +1,53 @@
+"""An event loop whose time goes by only when nothing is left to do; what happens in it goes elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+from collections.abc import Callable
+
+
+class _NeverIdle(selectors.SelectSelector):
+    """Instead of waiting it moves the time on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 1_000.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        ready = super().select(0)
+        if not ready and timeout:
+            self.now += timeout
+        return ready
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """An hour of sleep takes as long as what is done meanwhile."""
+
+    def __init__(self) -> None:
+        self._virtual = _NeverIdle()
+        super().__init__(self._virtual)
+
+    def time(self) -> float:
+        """Return the virtual time, in seconds."""
+        return self._virtual.now
+
+
+class VirtualClock:
+    """The clock of everything in a simulation; it follows the loop."""
+
+    def __init__(self, loop: VirtualLoop) -> None:
+        self._loop = loop
+        self.monotonic = loop.time
+
+    def wall(self) -> float:
+        """Return seconds since some day."""
+        return 1_700_000_000.0 + self._loop.time()
+
+    async def sleep(self, delay_s: float) -> None:
+        """Return so much later."""
+        await asyncio.sleep(delay_s)
+
+    def call_later(self, delay_s: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
+        """Call back so much later."""
+        return self._loop.call_later(delay_s, callback)
