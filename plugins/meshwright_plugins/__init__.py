@@ -17,6 +17,7 @@ def meshwright_filters() -> Mapping[str, str]:
         "concurrency": "meshwright_plugins.filters.concurrency:Concurrency",
         "cors": "meshwright_plugins.filters.cors:Cors",
         "fallback": "meshwright_plugins.filters.fallback:Fallback",
+        "fault": "meshwright_plugins.filters.fault:Fault",
         "headers": "meshwright_plugins.filters.headers:EditHeaders",
         "mirror": "meshwright_plugins.filters.mirror:Mirror",
         "overload": "meshwright_plugins.filters.overload:Overload",

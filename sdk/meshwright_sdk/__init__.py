@@ -13,6 +13,7 @@ from meshwright_sdk.draws import Draws, Pair
 from meshwright_sdk.endpoint_group import EndpointGroup
 from meshwright_sdk.entries import Entries
 from meshwright_sdk.errors import (
+    AbortError,
     BodyTooLargeError,
     CircuitOpenError,
     ClientGoneError,
@@ -78,6 +79,7 @@ from meshwright_sdk.weights import SmoothBalancer, SmoothWeights, effective_weig
 __all__ = [
     "IDEMPOTENT",
     "SAFE",
+    "AbortError",
     "Address",
     "Alarm",
     "Attempt",

@@ -99,6 +99,17 @@ class ClientGoneError(DownstreamError):
     code = "client_gone"
 
 
+class AbortError(MeshwrightError):
+    """Break the client's connection off without an answer, as a broken network does; a filter plays one with it.
+
+    Its status is none that a response can have. Under a foreign ASGI server, which answers whatever was not begun, the
+    client gets a head whose body never comes.
+    """
+
+    status = -1
+    code = "aborted"
+
+
 class UpstreamError(MeshwrightError):
     """The upstream failed to answer, or answered what cannot be passed on."""
 

@@ -11,7 +11,14 @@ from meshwright.http1.forwarding import DEFAULT_FORWARDING, Forwarding
 from meshwright.http1.rules import has_no_body
 from meshwright.http1.server import Handle
 from meshwright_sdk.asgi import Message, Receive, Scope, Send, send_response
-from meshwright_sdk.errors import ClientGoneError, DownstreamError, MeshwrightError, PluginError, ProtocolError
+from meshwright_sdk.errors import (
+    AbortError,
+    ClientGoneError,
+    DownstreamError,
+    MeshwrightError,
+    PluginError,
+    ProtocolError,
+)
 from meshwright_sdk.headers import RawHeaders
 from meshwright_sdk.hop_by_hop import HOP_BY_HOP
 from meshwright_sdk.problems import problem
@@ -68,7 +75,11 @@ async def _exchange(handle: Handle, scope: Scope, inbox: Inbox, send: Send, forw
     except DownstreamError as error:
         response = problem(error)
     else:
-        response = await sendable(await handle(request), request)
+        answer = await handle(request)
+        if answer.status == AbortError.status:
+            # What is raised before the head is answered by the server itself.
+            await send({"type": "http.response.start", "status": 502, "headers": [(b"content-length", b"1")]})
+        response = await sendable(answer, request)
     no_body = has_no_body(scope["method"], response.status)
     fields = _fields(response, no_body=no_body)
     if forwarding.via and response.endpoint is not None:
@@ -87,7 +98,13 @@ async def _exchange(handle: Handle, scope: Scope, inbox: Inbox, send: Send, forw
 
 
 async def sendable(response: Response, request: Request) -> Response:
-    """Return the response, or a problem in place of one that cannot be sent by ASGI, which is closed."""
+    """Return the response, or a problem in place of one that cannot be sent by ASGI, which is closed.
+
+    Raises AbortError for one that stands for it.
+    """
+    if response.status == AbortError.status:
+        await response.aclose()
+        raise AbortError("the connection is to be broken off")
     error = _obstacle(response, request.method)
     if error is None:
         return response

@@ -43,7 +43,14 @@ from meshwright.http1.settings import DEFAULT_SETTINGS, ServerSettings
 from meshwright.http1.stream import BodyStream
 from meshwright.http1.tunnel import UpstreamTunnel, carry
 from meshwright.net.keepalive import watch_peer
-from meshwright_sdk.errors import BodyTooLargeError, ClientGoneError, DownstreamError, MeshwrightError, PluginError
+from meshwright_sdk.errors import (
+    AbortError,
+    BodyTooLargeError,
+    ClientGoneError,
+    DownstreamError,
+    MeshwrightError,
+    PluginError,
+)
 from meshwright_sdk.problems import problem
 from meshwright_sdk.request import Request
 from meshwright_sdk.response import Response, Tunnel
@@ -401,6 +408,11 @@ class HttpServerProtocol(asyncio.Protocol):
     async def _send(self, exchange: Exchange, response: Response) -> None:
         if response.tunnel is not None:
             await self._send_tunnel(exchange, response, response.tunnel)
+            return
+        if response.status == AbortError.status:
+            _reset_on_close(self._transport)
+            self._transport.abort()
+            await _close(response, None)
             return
         if not 200 <= response.status <= 999:
             raise PluginError(f"response: expected a final status; got {response.status}")

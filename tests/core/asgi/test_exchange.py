@@ -9,7 +9,19 @@ import pytest
 
 from meshwright.asgi.exchange import serve_http
 from meshwright.asgi.inbox import Watch
-from meshwright_sdk import Body, ClientGoneError, Endpoint, Instance, PluginError, Request, ResetError, Response, Tasks
+from meshwright_sdk import (
+    AbortError,
+    Body,
+    ClientGoneError,
+    Endpoint,
+    Instance,
+    PluginError,
+    Request,
+    ResetError,
+    Response,
+    Tasks,
+    problem,
+)
 from meshwright_sdk.asgi import App, Receive, Scope, Send
 from tests.core.asgi.peer import FakeGateway, Peer, PipeEnd, chunks, content, http_scope, turns
 
@@ -99,6 +111,16 @@ async def test_a_bad_request_is_answered_with_a_problem() -> None:
 
     assert (peer.status, peer.headers[b"content-type"]) == (400, b"application/problem+json")
     assert (b'"code":"bad_target"' in peer.body, gateway.requests) == (True, [])
+
+
+async def test_a_connection_that_is_to_be_broken_off_gets_a_head_whose_body_never_comes() -> None:
+    peer = Peer()
+
+    with pytest.raises(AbortError):
+        await serve(answering(problem(AbortError())), peer)
+
+    assert (peer.status, peer.body, peer.complete) == (502, b"", False)
+    assert peer.headers[b"content-length"] == b"1"
 
 
 async def test_a_body_that_breaks_off_raises_so_that_the_server_aborts() -> None:
