@@ -156,6 +156,7 @@ class HttpServerProtocol(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
         self._state.connections.add(self)
+        self._retiring = self._state.retiring
         self._counts.connections.value += 1
         self._counts.open.value += 1
         peername, sockname = self.addresses or map(transport.get_extra_info, ("peername", "sockname"))

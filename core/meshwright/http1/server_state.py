@@ -10,10 +10,14 @@ if TYPE_CHECKING:
 
 
 class ServerState:
-    """The open connections, and the work they left behind that a stop has to wait for."""
+    """The open connections, and the work they left behind that a stop has to wait for.
 
-    __slots__ = ("connections", "tasks")
+    `retiring`: the listener takes no more; a connection whose TLS handshake ends after that has one request.
+    """
+
+    __slots__ = ("connections", "retiring", "tasks")
 
     def __init__(self) -> None:
         self.connections: set[HttpServerProtocol] = set()
+        self.retiring = False
         self.tasks: set[asyncio.Task[None]] = set()

@@ -99,6 +99,7 @@ class Listener:
         self._busy_until = min(self._busy_until, now + grace_s)
         self._idle_until = min(self._idle_until, now + idle_s, self._busy_until)
         self._acceptor.stop()
+        self._state.retiring = True
         for connection in list(self._state.connections):
             connection.retire()
 

@@ -131,6 +131,21 @@ async def test_a_listener_that_is_gone_lets_an_idle_connection_have_one_more_ans
     await until(lambda: rig.draining == 0)
 
 
+@pytest.mark.parametrize("tls", [False, True])
+async def test_a_connection_that_is_opened_while_its_listener_goes_has_one_answer(rig: Rig, tls: bool) -> None:
+    rig.apply({}, {"name": "gone", "proxy_protocol": True, **({"tls": rig.tls()} if tls else {})})
+    wire = await rig.client(rig.address("gone"))
+    (gone,) = [each for each in rig.listeners._running if each.config.name == "gone"]
+    await until(lambda: gone._acceptor.opening == 1)
+    rig.apply({})
+    await wire.send(b"PROXY UNKNOWN\r\n")
+    if tls:
+        await wire.writer.start_tls(trusting(), server_hostname="localhost")
+    assert await ask(wire) == (200, "close")
+    assert await wire.rest() == b""
+    await until(lambda: rig.draining == 0)
+
+
 async def test_a_listener_that_is_gone_lets_running_requests_end(rig: Rig) -> None:
     rig.apply({}, {"name": "gone"})
     wire = await rig.client(rig.address("gone"))
