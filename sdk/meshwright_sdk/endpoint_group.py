@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from math import prod
 
 from meshwright_sdk.balancing import Endpoint
@@ -21,7 +22,18 @@ class EndpointGroup:
     1), it is rather the judges that err: then all are usable. `usable` is the same object until it or a weight changes.
     """
 
-    __slots__ = ("_retired", "_watchers", "all", "panic_threshold", "panicking", "usable")
+    __slots__ = (
+        "_holds",
+        "_members",
+        "_retired",
+        "_scaled",
+        "_stale",
+        "_watchers",
+        "all",
+        "panic_threshold",
+        "panicking",
+        "usable",
+    )
 
     def __init__(self, endpoints: Sequence[Endpoint] = (), *, panic_threshold: float = 0.5) -> None:
         self.panic_threshold = panic_threshold
@@ -30,13 +42,29 @@ class EndpointGroup:
         self.panicking = False
         self._watchers: list[Callable[[Endpoint], None]] = []
         self._retired = False
+        self._scaled = False
+        self._holds = 0
+        self._stale = False
         self.replace(endpoints)
 
     def replace(self, endpoints: Sequence[Endpoint]) -> None:
         """Take another list over; for the service itself, when discovery reports one."""
         self.all = tuple(endpoints)
-        self._weigh()
+        self._members = frozenset(self.all)
+        self._scaled = any(endpoint.factors for endpoint in self.all)
+        self._weigh(self.all)
         self._select()
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Make one change of all that is done in the block, which must not wait: `usable` is right after it."""
+        self._holds += 1
+        try:
+            yield
+        finally:
+            self._holds -= 1
+            if self._stale and not self._holds:
+                self._select()
 
     def retire(self) -> None:
         """Take back everything, and heed nobody from now on; for the service itself, when other policies judge."""
@@ -79,7 +107,7 @@ class EndpointGroup:
         self._watchers.append(callback)
 
     def _tell(self, endpoint: Endpoint) -> None:
-        if endpoint not in self.all:
+        if endpoint not in self._members:
             return  # a late judgement of one that has gone
         for callback in self._watchers:
             try:
@@ -96,27 +124,40 @@ class EndpointGroup:
 
     def scale_all(self, by: str, factors: Mapping[Endpoint, float]) -> None:
         """Scale several endpoints at once: balancers, which compute anew for each change, see one."""
-        changed = False
+        changed: list[Endpoint] = []
         for endpoint, factor in factors.items():
             if factor < 0:
                 raise ValueError(f"factor: expected 0 or more; got {factor}")
             if endpoint.factors.get(by, 1.0) != factor and not self._retired:
                 own = {} if factor == 1.0 else {by: factor}
                 endpoint.factors = {name: each for name, each in endpoint.factors.items() if name != by} | own
-                changed = True
+                if endpoint in self._members:
+                    changed.append(endpoint)
         if changed:
-            self._weigh()
+            self._weigh_again(changed)
             self._select()
 
     def _select(self) -> None:
-        fit = sum(1 for endpoint in self.all if not endpoint.ejections)
-        self.panicking = fit < len(self.all) and (fit == 0 or fit < self.panic_threshold * len(self.all))
-        self.usable = tuple(endpoint for endpoint in self.all if self.panicking or not endpoint.ejections)
+        """Compute `usable`: a look at each endpoint, 20 µs for a thousand."""
+        self._stale = self._holds > 0
+        if self._stale:
+            return
+        fit = [endpoint for endpoint in self.all if not endpoint.ejections]
+        out = len(self.all) - len(fit)
+        self.panicking = out > 0 and (not fit or len(fit) < self.panic_threshold * len(self.all))
+        self.usable = tuple([*self.all] if self.panicking else fit)  # another object, whatever is in it
 
-    def _weigh(self) -> None:
-        scaled = any(endpoint.factors for endpoint in self.all)
-        for endpoint in self.all:
-            endpoint.unit = WEIGHT_STEPS if scaled else 1
+    def _weigh_again(self, changed: Sequence[Endpoint]) -> None:
+        """Weigh those whose factors have changed, and all where factors have come up or are gone."""
+        any_now = any(endpoint.factors for endpoint in changed)
+        scaled = any_now or (self._scaled and any(endpoint.factors for endpoint in self.all))
+        all_of_them = scaled is not self._scaled
+        self._scaled = scaled
+        self._weigh(self.all if all_of_them else changed)
+
+    def _weigh(self, endpoints: Iterable[Endpoint]) -> None:
+        for endpoint in endpoints:
+            endpoint.unit = WEIGHT_STEPS if self._scaled else 1
             base = endpoint.instance.weight
-            weight = round(base * WEIGHT_STEPS * prod(endpoint.factors.values())) if scaled else base
+            weight = round(base * WEIGHT_STEPS * prod(endpoint.factors.values())) if self._scaled else base
             endpoint.weight = max(weight, min(base, 1))

@@ -136,6 +136,47 @@ def test_many_factors_are_one_change() -> None:
     assert group.usable is changed
 
 
+def test_what_is_done_at_once_is_one_change() -> None:
+    group = group_of(1, 1, 1)
+    first, second, third = group.all
+    before = group.usable
+    with group.at_once():
+        with group.at_once():
+            group.eject(first, "probes", "a reason")
+        group.eject(second, "probes", "a reason")
+        group.restore(second, "probes")
+        group.scale(third, "load", 0.5)
+        assert group.usable is before
+    assert group.usable == (second, third)
+    with group.at_once():
+        pass
+    assert group.usable == (second, third)
+
+
+def test_a_change_that_fails_half_way_is_made_so_far() -> None:
+    group = group_of(1, 1)
+    first = group.all[0]
+
+    def fail() -> None:
+        with group.at_once():
+            group.eject(first, "probes", "a reason")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    assert group.usable == group.all[1:]
+
+
+def test_a_factor_of_one_that_has_gone_is_none_of_the_groups() -> None:
+    group = group_of(1, 1)
+    gone = group.all[0]
+    group.replace(group.all[1:])
+    group.scale(gone, "load", 0.5)
+
+    assert [each.weight for each in group.all] == [1]
+    assert (gone.factors, gone.weight) == ({"load": 0.5}, 1)
+
+
 def test_an_approval_restores_and_is_health_until_the_next_ejection() -> None:
     group = group_of(1, 1)
     first, second = group.all
@@ -233,6 +274,9 @@ def test_what_has_been_done_and_undone_leaves_nothing_behind(
         else:
             group.scale(endpoint, by, factor)
         assert group.usable
+        weights, usable = [(each.weight, each.unit) for each in group.all], group.usable
+        group.replace(group.all)
+        assert ([(each.weight, each.unit) for each in group.all], group.usable) == (weights, usable)
         assert group.panicking or not any(each.ejections for each in group.usable)
     for endpoint in group.all:
         for by in "ab":

@@ -114,11 +114,12 @@ class Service:
         """
         before, self._policy_set = self._policy_set, policy_set
         before.retire()
-        policy_set.group.replace(self._live)
         self.group = policy_set.group
         self._observers = Observers((self.balancer, *policy_set.policies), self._clock)
         self._observed = self._observers.of_attempts
-        Observers(policy_set.policies, self._clock).changed((), self._live)
+        with self.group.at_once():
+            self.group.replace(self._live)
+            Observers(policy_set.policies, self._clock).changed((), self._live)
         if before.policies:
             self._tasks.spawn(before.close(), name=f"end of policies of {self.name}")
 
@@ -253,8 +254,9 @@ class Service:
         for gone in set(known.values()).difference(self._live):
             gone.pool.close()
             self._retired.append(gone)
-        self.group.replace(self._live)
-        self._observers.changed(before, self._live)
+        with self.group.at_once():
+            self.group.replace(self._live)
+            self._observers.changed(before, self._live)
         if self._known.is_set() and self._wants_tls:
             self._tasks.spawn(self._tls.ready(), name=f"TLS of {self.name}")
 

@@ -62,25 +62,28 @@ class FakeService:
                 stack.push_async_callback(plugin.close)
                 await plugin.start()
             self._observers = list(plugins)
-            for endpoint in self.endpoints:
-                self._added(endpoint)
+            with self.group.at_once():
+                for endpoint in self.endpoints:
+                    self._added(endpoint)
             yield self
             self._observers = []
 
     def add(self, *endpoints: Endpoint | str) -> None:
         """Have discovery report more endpoints."""
         new = [make_endpoint(each) if isinstance(each, str) else each for each in endpoints]
-        self.group.replace((*self.endpoints, *new))
-        for endpoint in new:
-            self._added(endpoint)
+        with self.group.at_once():
+            self.group.replace((*self.endpoints, *new))
+            for endpoint in new:
+                self._added(endpoint)
 
     def remove(self, *endpoints: Endpoint) -> None:
         """Have discovery report that endpoints have gone."""
-        self.group.replace([each for each in self.endpoints if each not in endpoints])
-        for endpoint in endpoints:
-            self._answers.pop(endpoint, None)
-            for observer in self._observers:
-                observer.removed(endpoint)
+        with self.group.at_once():
+            self.group.replace([each for each in self.endpoints if each not in endpoints])
+            for endpoint in endpoints:
+                self._answers.pop(endpoint, None)
+                for observer in self._observers:
+                    observer.removed(endpoint)
 
     def _added(self, endpoint: Endpoint) -> None:
         for observer in self._observers:

@@ -156,11 +156,13 @@ async def test_an_attempt_that_fails_or_is_cancelled_is_told() -> None:
     async with (
         scripted_upstream(break_off) as dead,
         scripted_upstream(say_nothing) as silent,
-        service_to(dead, silent, policies=[diary]) as service,
+        service_to(dead, silent, policies=[diary], balancer=build(Listening)) as service,
     ):
         with pytest.raises(ResetError):
             await service.call(make_request())
-        calling = asyncio.gather(service.call(make_request()), return_exceptions=True)
+        request = make_request()
+        request.avoid = service.endpoints[:1]
+        calling = asyncio.gather(service.call(request), return_exceptions=True)
         await until(lambda: service.endpoints[1].in_flight == 1)
         calling.cancel()
         await asyncio.gather(calling, return_exceptions=True)
