@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
+from functools import lru_cache
 from typing import Any
 
 from meshwright_plugins.stores.redis.resp import Refusal
@@ -176,7 +177,7 @@ class WindowCall(SharedCall):
 
 def bucket_command(key: bytes, rate: Rate, burst: int, amount: bytes, partly: bytes) -> bytes:
     """Return the command that takes from a bucket: all or nothing, or as many as there are (`1`)."""
-    return BUCKET.call(key, b"%r" % (rate.per_second / 1e6), b"%d" % burst, amount, partly)
+    return BUCKET.limit(key, _limit(rate.count / rate.period_s / 1e6, burst), amount, partly)
 
 
 def read_bucket(reply: Any, rate: Rate, burst: int, wanted: int) -> Taken:
@@ -191,16 +192,23 @@ def read_bucket(reply: Any, rate: Rate, burst: int, wanted: int) -> Taken:
 
 def window_command(key: bytes, limit: int, window_s: float, amount: bytes, partly: bytes) -> bytes:
     """Return the command that takes from a window: all or nothing, or as many as there are (`1`)."""
-    return WINDOW.call(key, b"%d" % limit, b"%r" % (window_s * 1e6), amount, partly)
+    return WINDOW.limit(key, _limit(limit, window_s * 1e6), amount, partly)
 
 
 def read_window(reply: Any) -> Taken:
     """Return what was granted; raises StoreError."""
     try:
-        granted, free, wait_us, reset_us = (int(part) for part in reply)
+        granted, free, wait_us, reset_us = reply
+        granted, free, wait_us, reset_us = int(granted), int(free), int(wait_us), int(reset_us)
     except _STRANGE:
         raise _strange(reply) from None
     return Taken(granted, wait_us / 1e6 + _LATER_S if wait_us else 0.0, free, reset_us / 1e6)
+
+
+@lru_cache(maxsize=1_024)
+def _limit(one: float, two: float) -> bytes:
+    """Return two numbers as arguments; they are the same for thousands of calls."""
+    return b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in (b"%r" % one, b"%r" % two))
 
 
 def _strange(reply: Any) -> StoreError:

@@ -19,6 +19,11 @@ class Script:
         # What comes before the key, by the number of arguments.
         self._heads = [b"*%d\r\n$7\r\nEVALSHA\r\n$40\r\n%b\r\n$1\r\n1\r\n" % (4 + count, digest) for count in range(6)]
 
+    def limit(self, key: bytes, limit: bytes, amount: bytes, partly: bytes) -> bytes:
+        """Return the command that takes from a limit, whose two arguments are packed already."""
+        tail = b"$%d\r\n%b\r\n$1\r\n%b\r\n" % (len(amount), amount, partly)
+        return b"%b$%d\r\n%b\r\n%b%b" % (self._heads[4], len(key), key, limit, tail)
+
     def call(self, key: bytes, *arguments: bytes) -> bytes:
         """Return the command that runs it; up to five arguments."""
         words = [b"$%d\r\n%b\r\n" % (len(word), word) for word in (key, *arguments)]
