@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Mapping
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ from meshwright_sdk import Context, Rate, Store, StoreError, Taken, Tasks
 
 if TYPE_CHECKING:
     from meshwright_plugins.stores.redis.listener import Listener, OnMessage
+    from meshwright_plugins.stores.redis.server import Server
     from meshwright_plugins.stores.redis.subscriptions import Subscriptions
     from meshwright_plugins.stores.redis.topologies import Topology
 
@@ -67,6 +68,10 @@ class Redis(Store[RedisOptions]):
         if self._subscriptions is not None:
             self._subscriptions.close()
         await self._tasks.close()
+
+    def state(self) -> Mapping[str, Any]:
+        servers = {server.name: server.state for server in self._topology.servers()}
+        return {"servers": servers, "waiting": self._waiting}
 
     async def get(self, key: str) -> bytes | None:
         name = f"{self._values}{key}".encode()
@@ -201,6 +206,9 @@ class _NotStarted:
 
     async def start(self, tasks: Tasks) -> None:
         raise NotImplementedError
+
+    def servers(self) -> Iterable[Server]:
+        return ()
 
     async def listen(self, on_message: OnMessage) -> Listener:
         raise NotImplementedError

@@ -52,6 +52,9 @@ class Cluster:
             raise StoreError(f"Redis is away: no node has the slot ({self._why})")
         server.send(call)
 
+    def servers(self) -> Iterable[Server]:
+        return [server for server, _ in self._servers.values()]
+
     async def listen(self, on_message: OnMessage) -> Listener:
         """Return a connection to any node: a cluster hands messages to all of them."""
         for address, (server, _) in self._servers.items():

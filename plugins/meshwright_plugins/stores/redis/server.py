@@ -59,6 +59,11 @@ class Server:
         """Whether calls are sent at this moment."""
         return self._connection is not None
 
+    @property
+    def state(self) -> str:
+        """What there is to say about it: `connected`, or why it is away."""
+        return "connected" if self._connection is not None else f"away: {self._why}"
+
     def send(self, call: Call) -> None:
         """Send `call`; raises StoreError when there is no connection."""
         if self._connection is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Protocol
 
 from meshwright_plugins.stores.redis.calls import Call, UnawaitedCall
@@ -29,6 +30,9 @@ class Topology(Protocol):
 
     def send(self, call: Call) -> None:
         """Send `call` to the server of its key; raises StoreError."""
+
+    def servers(self) -> Iterable[Server]:
+        """Return the servers that calls go to."""
 
     async def listen(self, on_message: OnMessage) -> Listener:
         """Return a connection to a server that passes messages on; raises StoreError."""
@@ -60,6 +64,9 @@ class Single:
         tasks.spawn(self._server.stay_connected(), name=f"redis {self._server.name}")
         await self._server.was_tried.wait()
 
+    def servers(self) -> Iterable[Server]:
+        return (self._server,)
+
     async def listen(self, on_message: OnMessage) -> Listener:
         return await self._dialing.listen(self._address, on_message)
 
@@ -81,6 +88,9 @@ class SentinelPrimary:
     async def start(self, tasks: Tasks) -> None:
         tasks.spawn(self._server.stay_connected(), name=f"redis {self._server.name}")
         await self._server.was_tried.wait()
+
+    def servers(self) -> Iterable[Server]:
+        return (self._server,)
 
     async def listen(self, on_message: OnMessage) -> Listener:
         return await self._dialing.listen(await self._primary(), on_message)
