@@ -84,7 +84,7 @@ def documented(name: str, value: object) -> bool:
     if inspect.isclass(value) or inspect.isroutine(value):
         return bool((value.__doc__ or "").strip()) and not (value.__doc__ or "").startswith(f"{name}(")
     source = Path(inspect.getsourcefile(importlib.import_module(module_of(name))) or "").read_text("utf-8")
-    return re.search(rf'^{name} = .*\n"""\S', source, re.MULTILINE) is not None
+    return re.search(rf'^{name} = .*(\n[ \])}}].*)*\n"""\S', source, re.MULTILINE) is not None
 
 
 def module_of(name: str) -> str:

@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 
 from meshwright_plugins.filters.fallback.last_good import LastGood
 from meshwright_plugins.filters.fallback.options import FallbackOptions
-from meshwright_plugins.filters.fallback.reasons import WORDS, reason_of, statuses_of
-from meshwright_sdk import CallNext, Context, Filter, Request, Response, imported
+from meshwright_plugins.filters.fallback.reasons import WORDS, reason_of
+from meshwright_sdk import CallNext, Context, Filter, Request, Response, every_status, imported
 
 logger = logging.getLogger("meshwright.fallback")
 
@@ -43,7 +43,7 @@ class Fallback(Filter[FallbackOptions]):
     def __init__(self, options: FallbackOptions, context: Context) -> None:
         super().__init__(options, context)
         self._reasons = frozenset(options.on)
-        self._statuses = statuses_of(options.on)
+        self._statuses = every_status(each for each in options.on if each not in WORDS)
         self._by_hand = False
         self._kept = LastGood(options.last_good, context.clock.monotonic) if options.last_good is not None else None
         self._steps = tuple(self._make_steps(options, context))

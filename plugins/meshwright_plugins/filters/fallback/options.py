@@ -5,12 +5,10 @@ from __future__ import annotations
 from typing import Annotated, Self
 
 from annotated_types import Gt
-from pydantic import AfterValidator, Field, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
-from meshwright_plugins.filters.fallback.reasons import check_reason
-from meshwright_sdk import Duration, FixedAnswer, ImportPath, Key, OneOrMany, Options, ServiceName, Size
-
-Reason = Annotated[str, AfterValidator(check_reason)]
+from meshwright_plugins.filters.fallback.reasons import Word
+from meshwright_sdk import Duration, FixedAnswer, ImportPath, Key, OneOrMany, Options, ServiceName, Size, StatusOrClass
 
 
 class LastGoodOptions(Options):
@@ -34,9 +32,8 @@ class LastGoodOptions(Options):
 class FallbackOptions(Options):
     """When to degrade, and what to give then; of the four what is there is tried in the order of this list."""
 
-    on: Annotated[tuple[Reason, ...], OneOrMany("a reason")] = Field(
+    on: Annotated[tuple[Word | StatusOrClass, ...], OneOrMany("a reason"), Field(min_length=1)] = Field(
         ("open", "failed", "timeout", "shed"),
-        min_length=1,
         description="Why: open (a breaker is), failed (no connection, none or no valid answer), timeout, shed (a bound "
         "of the gateway), a status such as 503, or a class such as 5xx.",
     )
