@@ -45,11 +45,13 @@ def meshwright_routers() -> Mapping[str, str]:
 def meshwright_balancers() -> Mapping[str, str]:
     return {
         "least_connections": "meshwright_plugins.balancers.least_connections:LeastConnections",
+        "locality": "meshwright_plugins.balancers.locality:Locality",
         "maglev": "meshwright_plugins.balancers.maglev:Maglev",
         "peak_ewma": "meshwright_plugins.balancers.peak_ewma:PeakEwma",
         "random": "meshwright_plugins.balancers.random:Random",
         "ring_hash": "meshwright_plugins.balancers.ring_hash:RingHash",
         "round_robin": "meshwright_plugins.balancers.round_robin:RoundRobin",
+        "subset": "meshwright_plugins.balancers.subset:Subset",
         "two_choices": "meshwright_plugins.balancers.two_choices:TwoChoices",
         "weighted_round_robin": "meshwright_plugins.balancers.weighted_round_robin:WeightedRoundRobin",
     }

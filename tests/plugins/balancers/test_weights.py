@@ -19,8 +19,10 @@ from meshwright_sdk.testing import ManualClock, build, make_endpoint, make_reque
 
 PICKS = 6_000
 OPTIONS: dict[str, dict[str, Any]] = {
+    "locality": {"zone": "a"},
     "maglev": {"key": "header:x-user"},
     "ring_hash": {"key": "header:x-user", "points": 4000},
+    "subset": {"labels": {"version": "{header:x-version}"}},
 }
 """Options of those that cannot do without."""
 
