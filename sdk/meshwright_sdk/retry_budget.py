@@ -26,7 +26,7 @@ class RetryBudget:
 
     __slots__ = ("_ends", "_minimum", "_now", "_part_s", "_past", "_share", "attempts", "refused", "requests", "spent")
 
-    def __init__(self, share: float, *, window_s: float = 10.0, minimum: int = 10, now: Callable[[], float]) -> None:
+    def __init__(self, share: float, *, window_s: float = 10.0, minimum: int = 50, now: Callable[[], float]) -> None:
         self._share = share
         self._minimum = minimum
         self._now = now

@@ -24,7 +24,7 @@ class RetryBudgetOptions(Options):
 
     share: Percent = Field(Percent("20%"), description="Attempts beyond the first, of the requests in the window.")
     minimum: NonNegativeInt = Field(
-        10, description="So many in the window are allowed whatever the traffic, in each worker."
+        50, description="So many in the window are allowed whatever the traffic, in each worker."
     )
     window: Annotated[Duration, AfterValidator(_lasting)] = Field(
         Duration("10s"), description="What is looked back on; it moves on in tenths, which are forgotten as a whole."
