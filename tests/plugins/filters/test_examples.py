@@ -3,13 +3,14 @@ from __future__ import annotations
 import inspect
 import pkgutil
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 import meshwright_plugins
 import meshwright_plugins.filters
+from meshwright.config import read_document
 from meshwright_plugins.stores.memory import Memory
 from meshwright_sdk import Filter
 from meshwright_sdk.testing import build
@@ -32,7 +33,8 @@ def test_the_name_in_the_yaml_is_the_files(name: str) -> None:
 def test_the_example_in_the_docstring_is_right(name: str) -> None:
     _, mark, example = (inspect.getdoc(filter_of(name)) or "").partition("\nExample:\n")
 
-    uses = yaml.safe_load(inspect.cleandoc(example))["filters"] if mark else []
+    document = read_document(inspect.cleandoc(example), "example.yaml", environ={}, folder=Path())
+    uses: Any = document.get("filters") if mark else []
 
     assert uses
     for use in uses:
