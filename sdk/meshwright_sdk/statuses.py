@@ -18,13 +18,11 @@ def _status(value: Any) -> str:
     return text
 
 
-StatusOrClass = Annotated[
-    str,
-    BeforeValidator(_status),
-    WithJsonSchema(
-        {"anyOf": [{"type": "string", "pattern": _PATTERN}, {"type": "integer", "minimum": 100, "maximum": 599}]}
-    ),
-]
+_SCHEMA: dict[str, Any] = {
+    "anyOf": [{"type": "string", "pattern": _PATTERN}, {"type": "integer", "minimum": 100, "maximum": 599}]
+}
+
+StatusOrClass = Annotated[str, BeforeValidator(_status), WithJsonSchema(_SCHEMA)]
 """A status such as `503`, or a class of them such as `5xx`."""
 
 Statuses = tuple[StatusOrClass, ...]
