@@ -53,7 +53,7 @@ class Context:
 
     `place` is where in the YAML the plugin is used, such as `routes[2].filters[0]`; `base_dir` the folder
     that relative paths in options start from. `match` is what the route takes, or None where the plugin serves
-    more than one route. `tasks` is closed with the plugin's snapshot. `pulse` tells how late the event loop is.
+    more than one route. `tasks` is closed with the plugin's snapshot. `pulse` tells how long a turn of the loop takes.
     """
 
     place: str = ""

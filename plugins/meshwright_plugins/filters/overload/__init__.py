@@ -67,11 +67,12 @@ class Overload(Filter[OverloadOptions]):
     """Refuse requests before the process drowns, those of the lowest priority first.
 
     Ten times a second it looks how long a turn of the event loop takes, which is about how long requests wait to be
-    handled, and turns the rate of requests that it lets in until the lag is `max_lag`: up to 10 percent down, up to 5
-    percent up, and down only while the lag gets no shorter by itself. The highest priorities fill this rate first;
-    within the one where it ends, requests pass by chance. At least 2 percent pass, or nothing would tell when it is
-    better. Memory near its limit and too many requests in flight have the same effect. The answer is 503, code
-    `overloaded`, with `retry-after`; no filter inside of it runs.
+    handled, and turns the rate of requests that it lets in until the lag is `max_lag`: by up to 10 percent down or 5
+    percent up in 100 ms, and down only while the lag gets no shorter by itself, and to no less than 70 percent of what
+    was served in the last second. The highest priorities fill this rate first; within the one where it ends, requests
+    pass by chance. At least 2 percent pass, or nothing would tell when it is better. Memory near its limit and too
+    many requests in flight have the same effect. The answer is 503, code `overloaded`, with `retry-after`; no filter
+    inside of it runs.
 
     A refusal costs this process about half of what a small proxied request does: reading it and writing the answer. At
     twice the load refusing alone would leave no time for anything else. So refusals are held back for a while (`hold`):

@@ -19,6 +19,9 @@ MEMORY = 0.5
 """How much of what is known of the arrivals a turn replaces by what it has seen."""
 DRAINING = 0.95
 """A lag below so much of the one before is getting shorter."""
+SERVED_MEMORY = 0.1
+LEAST_OF_SERVED = 0.7
+"""The rate is no less than this share of what was served in the last second, whatever a pause makes of the lag."""
 SLACK = 1.5
 """The rate is let go when it is so many times what comes."""
 LEAST_SHARE = 0.02
@@ -76,18 +79,18 @@ class Admission:
     def _steer(self, lag_s: float, came: float, let_in: float, steps: float) -> None:
         """Turn the rate; while a queue that is too long gets shorter by itself it stays, or it would fall too far."""
         before_s, self.lag_s = self.lag_s, lag_s
-        self._served = max(let_in, self._served + MEMORY * (let_in - self._served))
+        self._served += SERVED_MEMORY * steps * (let_in - self._served)
         distance = (self._target_s - lag_s) / self._target_s
         if self.rate is None:
             if distance >= 0 or before_s <= self._target_s:
                 return  # one late turn is no overload
-            self.rate = self._served
+            self.rate = max(let_in, self._served)
         if distance > 0:
             self.rate *= 1 + FASTEST_RISE * steps * distance
         elif lag_s >= DRAINING * before_s:
             self.rate *= 1 + FASTEST_FALL * steps * max(-1.0, distance)
         usual = max(came, sum(self._arrivals))
-        self.rate = max(self.rate, LEAST_SHARE * usual, 1.0)
+        self.rate = max(self.rate, LEAST_OF_SERVED * self._served, LEAST_SHARE * usual, 1.0)
         if self.rate > SLACK * usual:
             self.rate = None
 
