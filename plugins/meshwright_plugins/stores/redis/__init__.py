@@ -67,6 +67,7 @@ class Redis(Store[RedisOptions]):
     async def close(self) -> None:
         if self._subscriptions is not None:
             self._subscriptions.close()
+            self._subscriptions = None
         await self._tasks.close()
 
     def state(self) -> Mapping[str, Any]:

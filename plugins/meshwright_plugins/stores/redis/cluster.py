@@ -122,26 +122,32 @@ class Cluster:
 
     def _settle(self, connection: Connection, call: Call, refusal: Refusal) -> None:
         """Send a call on to the node that has its slot now, or for this once."""
-        if refusal.code not in ("MOVED", "ASK") or call.tries >= TRIES:
+        place = _place(refusal, connection) if call.tries < TRIES else None
+        if place is None:
             if refusal.code == "CLUSTERDOWN":
                 self._is_stale.set()
             settle(connection, call, refusal)
             return
+        slot, address = place
         call.tries += 1
-        _, slot, place = str(refusal).split(" ")[:3]
-        server = self._server(_address(place, connection))
+        server = self._server(address)
         if refusal.code == "MOVED":
-            self._slots[int(slot)] = server
+            self._slots[slot] = server
             self._is_stale.set()
         else:
             send_or_fail(server.send, UnawaitedCall(_ASKING))
         send_or_fail(server.send, call)
 
 
-def _address(place: str, connection: Connection) -> Address:
-    """Return the address in `10.0.0.1:6379`; a node that does not know its own host leaves it out."""
-    host, _, port = place.rpartition(":")
-    return Address(host.strip("[]") or connection.host, int(port))
+def _place(refusal: Refusal, connection: Connection) -> tuple[int, Address] | None:
+    """Return slot and node of `MOVED 3999 10.0.0.1:6379`, and of ASK; a node may leave its own host out."""
+    code, *words = str(refusal).split(" ")
+    if code not in ("MOVED", "ASK") or len(words) < 2 or not words[0].isdecimal():
+        return None
+    host, _, port = words[1].rpartition(":")
+    if int(words[0]) >= SLOTS or not port.isdecimal():
+        return None
+    return int(words[0]), Address(host.strip("[]") or connection.host, int(port))
 
 
 def _owners(reply: Any, asked: Address) -> Iterable[tuple[int, int, Address]]:

@@ -56,7 +56,7 @@ class Dialing:
         try:
             async with asyncio.timeout(float(self.options.connect_timeout)):
                 listener = await self._open(address, lambda: Listener(on_message))
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise StoreError(f"{address}: {_reason(error)}") from error
         for words in _login(self.options.credentials):
             listener.write(words)
@@ -75,7 +75,7 @@ class Dialing:
         except BaseException as error:
             if connection is not None:
                 connection.drop(_reason(error))
-            if isinstance(error, OSError | StoreError):
+            if isinstance(error, OSError | StoreError | TypeError | ValueError):  # a host that is none, a strange reply
                 raise StoreError(f"{address}: {_reason(error)}") from error
             raise
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Protocol
+from typing import Any, Protocol
 
 from meshwright_plugins.stores.redis.calls import Call, UnawaitedCall
 from meshwright_plugins.stores.redis.connection import Connection
@@ -107,8 +107,17 @@ class SentinelPrimary:
             except StoreError as error:
                 problems.append(error.detail)
                 continue
-            if isinstance(reply, list) and len(reply) == 2:
-                self._sentinels.insert(0, self._sentinels.pop(place))
-                return Address(reply[0].decode(), int(reply[1]))
-            problems.append(f"{sentinel}: it knows no primary of this name")
+            if reply is None:
+                problems.append(f"{sentinel}: it knows no primary of this name")
+                continue
+            self._sentinels.insert(0, self._sentinels.pop(place))
+            return _address(reply, sentinel)
         raise StoreError(f"the sentinels name no primary: {'; '.join(problems)}")
+
+
+def _address(reply: Any, sentinel: Address) -> Address:
+    try:
+        host, port = reply
+        return Address(host.decode(), int(port))
+    except (TypeError, ValueError, AttributeError):
+        raise StoreError(f"{sentinel}: it names no address: {reply!r:.100}") from None

@@ -278,3 +278,52 @@ async def test_pauses_between_attempts_grow_and_differ() -> None:
         await asyncio.sleep(1.0)
 
     assert 3 <= len(connections) <= 15
+
+
+@pytest.mark.parametrize(
+    "refusal", ["MOVED", "MOVED x y", "MOVED 1", "MOVED 99999 127.0.0.1:1", "MOVED 1 nowhere", "ASK", "MOVED 1 a..b:1"]
+)
+async def test_a_cluster_that_points_nowhere_fails_the_call(refusal: str) -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Own all slots, and send every call elsewhere."""
+        port = writer.get_extra_info("sockname")[1]
+        while line := await reader.readline():
+            if line == b"SLOTS\r\n":
+                writer.write(b"*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n$0\r\n\r\n:%d\r\n" % port)
+            elif line == b"LOAD\r\n":
+                writer.write(GREETING)
+            elif line == b"GET\r\n":
+                writer.write(f"-{refusal}\r\n".encode())
+
+    async with talking(talk) as url:
+        store = build(Redis, cluster={"addresses": [url.removeprefix("redis://")]}, timeout="200ms")
+        await store.start()
+        _, seconds = await timed(store.get("key"))
+        with pytest.raises(StoreError, match=r"Redis refuses the call|Redis is away"):
+            await store.get("key")
+        await store.close()
+
+    assert seconds < 2
+
+
+@pytest.mark.parametrize(
+    "reply", [b":1\r\n", b"*1\r\n$1\r\na\r\n", b"*2\r\n:1\r\n:2\r\n", b"*2\r\n$1\r\na\r\n$1\r\nb\r\n"]
+)
+async def test_a_sentinel_that_names_no_address_is_told(reply: bytes) -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"shop\r\n")
+        writer.write(reply)
+        await reader.read()
+
+    async with talking(talk) as url:
+        store = build(Redis, sentinel={"addresses": [url.removeprefix("redis://")], "name": "shop"})
+        await store.start()
+        with pytest.raises(StoreError, match="it names no address"):
+            await store.get("key")
+        await store.close()
+
+
+async def test_a_host_that_is_none_is_told() -> None:
+    async with running("redis://a..b:6379") as store:
+        with pytest.raises(StoreError, match=r"Redis is away: a\.\.b:6379: "):
+            await store.get("key")
