@@ -60,6 +60,7 @@ class Locality(PreparedBalancer[LocalityOptions, _Levels]):
     def __init__(self, options: LocalityOptions, context: Context) -> None:
         super().__init__(options, context)
         self._names = (options.zone, *options.failover, "")  # the last one for all the others
+        self._level_of = {zone: zone for zone in self._names}.get
         self._known: dict[Endpoint, None] = {}
 
     def prepare(self, endpoints: Sequence[Endpoint]) -> _Levels:
@@ -76,7 +77,9 @@ class Locality(PreparedBalancer[LocalityOptions, _Levels]):
         shares = _divided(carried)
         members: dict[str, list[Endpoint]] = {name: [] for name in shares}
         for endpoint in endpoints:
-            members.get(self._level(endpoint), []).append(endpoint)
+            level = self._level_of(endpoint.instance.zone, "")
+            if level in members:
+                members[level].append(endpoint)
         return _Levels(shares, [Pair(level, self.context.random) for level in members.values()])
 
     def choose(self, prepared: _Levels, request: Request) -> Endpoint | None:
@@ -95,14 +98,11 @@ class Locality(PreparedBalancer[LocalityOptions, _Levels]):
             return None
         return {"shares": {name or "others": round(share, 4) for name, share in self._prepared.shares.items()}}
 
-    def _level(self, endpoint: Endpoint) -> str:
-        zone = endpoint.instance.zone
-        return zone if zone in self._names else ""
-
     def _weights(self, endpoints: Iterable[Endpoint]) -> dict[str, int]:
         weights = dict.fromkeys(self._names, 0)
         for endpoint in endpoints:
-            weights[self._level(endpoint)] += endpoint.instance.weight
+            instance = endpoint.instance
+            weights[self._level_of(instance.zone, "")] += instance.weight
         return weights
 
 

@@ -61,11 +61,14 @@ class Subset(PreparedBalancer[SubsetOptions, _Subsets]):
 
     def prepare(self, endpoints: Sequence[Endpoint]) -> _Subsets:
         weighty = [endpoint for endpoint in endpoints if endpoint.weight] or endpoints
-        members: dict[tuple[str, ...], list[Endpoint]] = {}
+        alike: dict[tuple[str, ...], list[Endpoint]] = {}
         for endpoint in weighty:
             labels = endpoint.instance.labels
-            for asked in product(*({"", labels.get(name, "")} for name in self._names)):
-                members.setdefault(asked, []).append(endpoint)
+            alike.setdefault(tuple([labels.get(name, "") for name in self._names]), []).append(endpoint)
+        members: dict[tuple[str, ...], list[Endpoint]] = {}
+        for values, same in alike.items():
+            for asked in product(*({"", value} for value in values)):
+                members.setdefault(asked, []).extend(same)
         members.pop(("",) * len(self._names))  # who asks for nothing
         return _Subsets(members, self._fallback(weighty))
 
@@ -80,6 +83,8 @@ class Subset(PreparedBalancer[SubsetOptions, _Subsets]):
         return pair.less_loaded()
 
     def _fallback(self, endpoints: Sequence[Endpoint]) -> Pair | None:
-        default = self.options.default.items()
-        fit = [endpoint for endpoint in endpoints if default <= endpoint.instance.labels.items()]
-        return Pair(fit, self.context.random) if fit and self.options.fallback != "none" else None
+        if self.options.fallback == "none":
+            return None
+        if default := self.options.default.items():
+            endpoints = [endpoint for endpoint in endpoints if default <= endpoint.instance.labels.items()]
+        return Pair(endpoints, self.context.random) if endpoints else None

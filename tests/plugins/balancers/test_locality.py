@@ -80,7 +80,7 @@ def test_when_all_together_can_carry_too_little_each_gets_its_part() -> None:
     eject(group, "a", 8)
     eject(group, "b", 7)
 
-    assert shares(balancer, group) == {"a": 0.4, "b": 0.6} or shares(balancer, group) == {"a": 0.4, "others": 0.6}
+    assert shares(balancer, group) == {"a": 0.4, "others": 0.6}
 
 
 def test_a_zone_that_has_no_endpoint_is_passed_over() -> None:
@@ -94,8 +94,10 @@ def test_capacity_is_counted_by_the_weights_of_the_instances_not_by_what_policie
     group = EndpointGroup(zones(a=2, b=2))
     balancer = local(group)
     group.scale(group.all[0], "slow_start", 0.1)
+    eject(group, "b", 1)
+    group.eject(group.all[1], "health", "down")
 
-    assert shares(balancer, group) == {"a": 1.0}
+    assert shares(balancer, group) == {"a": 0.7, "others": 0.3}
 
 
 def test_an_endpoint_that_has_gone_for_good_is_no_capacity_that_is_missing() -> None:
@@ -114,7 +116,6 @@ def test_an_endpoint_that_has_gone_for_good_is_no_capacity_that_is_missing() -> 
 def test_endpoints_without_any_weight_are_all_alike() -> None:
     endpoints = [make_endpoint(f"http://10.0.0.{place}:80", zone=zone, weight=0) for place, zone in enumerate("ab", 1)]
 
-    assert {build(Locality, zone="a").pick(endpoints, make_request()) for _ in range(1)} <= set(endpoints)
     balancer = build(Locality, zone="a")
     assert {balancer.pick(endpoints, make_request()) for _ in range(50)} == set(endpoints)
 
