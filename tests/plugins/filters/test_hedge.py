@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
@@ -316,6 +318,37 @@ async def test_a_client_that_leaves_while_only_the_other_is_on_its_way_drops_the
     assert task.cancelled()
     assert case.upstream.given[0].closed
     case.check(None)
+
+
+async def test_a_failure_is_held_by_nobody_afterwards() -> None:
+    errors: list[weakref.ref[BaseException]] = []
+
+    async def upstream(request: Request) -> Response:
+        await case.clock.sleep(1.5)
+        error = ResetError()
+        errors.append(weakref.ref(error))
+        try:
+            raise error
+        finally:
+            del error
+
+    async def fails() -> bool:
+        try:
+            await case.hedge(case.request, upstream)
+        except ResetError:
+            return True
+        return False
+
+    case = Case()
+    gc.collect()
+    gc.disable()  # what holds itself would stay until it is collected
+    try:
+        task = Tasks().spawn(fails(), name="request")  # a task's own exception would be in the log
+        await case.clock.advance(5)
+        assert await task
+        assert [error() for error in errors] == [None] * 2
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize(

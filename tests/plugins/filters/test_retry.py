@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
+import weakref
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from email.utils import formatdate
@@ -499,6 +501,28 @@ async def test_a_good_answer_whose_body_breaks_off_is_not_tried_again() -> None:
     with pytest.raises(ResetError):
         assert [chunk async for chunk in response.body] == []
     assert len(upstream.requests) == 1
+
+
+@pytest.mark.parametrize(("failures", "body"), [(1, b""), (3, b""), (1, stream()), (3, stream())])
+async def test_a_failure_is_held_by_nobody_afterwards(failures: int, body: Any) -> None:
+    errors: list[weakref.ref[BaseException]] = []
+
+    async def upstream(request: Request) -> Response:
+        error = ResetError() if len(errors) < failures - 1 else OverloadError()
+        errors.append(weakref.ref(error))
+        try:
+            raise error
+        finally:
+            del error
+
+    gc.collect()
+    gc.disable()  # what holds itself would stay until it is collected
+    try:
+        with pytest.raises(OverloadError):
+            await build(Retry, **AT_ONCE)(make_request("PUT", body=body), upstream)
+        assert [error() for error in errors] == [None] * failures
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize(

@@ -111,18 +111,30 @@ class Race(Timer):
         been stopped.
         """
         try:
-            if self._cancelled and self._task.uncancel() > self._cancelling:
-                raise first if isinstance(first, asyncio.CancelledError) else asyncio.CancelledError
-            if self._winner is None and self._pending and _is_failure(first):
-                self._waiter = asyncio.get_running_loop().create_future()
-                await self._waiter
-        except BaseException:  # the client has left, maybe at the same time
-            await self._end(first)
-            raise
+            try:
+                if self._cancelled and self._task.uncancel() > self._cancelling:
+                    raise first if isinstance(first, asyncio.CancelledError) else asyncio.CancelledError
+                if self._winner is None and self._pending and _is_failure(first):
+                    self._waiter = asyncio.get_running_loop().create_future()
+                    await self._waiter
+            except BaseException:  # the client has left, maybe at the same time
+                await self._end(first)
+                raise
+            return await self._taken(first)
+        finally:
+            del first  # or an error would hold this frame, and this frame the error
+
+    async def _taken(self, first: Outcome) -> Response:
+        """Return the answer of the race, or raise what the first attempt did; nobody else goes on."""
         self._cancel_others()
         if self._winner is None:
             self._request.avoid = self._tried()
-            return _given(first)
+            if isinstance(first, Response):
+                return first
+            try:
+                raise first
+            finally:
+                del first
         request, response = self._winner
         self._request.endpoint = request.endpoint
         self._hedge.has_won()
@@ -150,9 +162,3 @@ _NOBODY: list[asyncio.Task[None]] = []
 def _is_failure(outcome: Outcome) -> bool:
     """Return whether another answer may be better; a cancelled request waits for none."""
     return outcome.status >= _SERVER_ERROR if isinstance(outcome, Response) else isinstance(outcome, Exception)
-
-
-def _given(outcome: Outcome) -> Response:
-    if isinstance(outcome, Response):
-        return outcome
-    raise outcome

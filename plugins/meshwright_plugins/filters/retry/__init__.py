@@ -90,15 +90,21 @@ class Retry(Filter[RetryOptions]):
             self._budget.count()
         if self._header:
             request.headers.set_bytes(self._header, b"1")
+        kept = None
         if request.body.data is None and self._keeps(request):
-            return await self._call_keeping(request, call_next)
+            kept = KeptBody(request.body, self._kept_bytes)
+            request.body = kept.body()
         try:
-            response = await call_next(request)
-        except UpstreamError as error:
-            return await self._again(request, call_next, error, None)
-        if response.status in self._statuses:
-            return await self._again(request, call_next, response, None)
-        return response
+            try:
+                response = await call_next(request)
+            except UpstreamError as error:
+                return await self._again(request, call_next, error, kept)
+            if response.status in self._statuses:
+                return await self._again(request, call_next, response, kept)
+            return response
+        finally:
+            if kept is not None:
+                await kept.close()
 
     def state(self) -> Mapping[str, Any]:
         return {
@@ -112,17 +118,6 @@ class Retry(Filter[RetryOptions]):
         """Return whether a streamed body is kept for another attempt."""
         body = request.body
         return request.method in self._methods and not body.spent and (body.length or 0) <= self._kept_bytes > 0
-
-    async def _call_keeping(self, request: Request, call_next: CallNext) -> Response:
-        kept = KeptBody(request.body, self._kept_bytes)
-        request.body = kept.body()
-        try:
-            outcome = await _attempt(request, call_next)
-            if isinstance(outcome, Response) and outcome.status not in self._statuses:
-                return outcome
-            return await self._again(request, call_next, outcome, kept)
-        finally:
-            await kept.close()
 
     async def _again(self, request: Request, call_next: CallNext, outcome: Outcome, kept: KeptBody | None) -> Response:
         """Try again until an attempt succeeds or there must be no other; return or raise what the last came to."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from functools import partial
 from math import inf
 from typing import Annotated, ClassVar
 
@@ -148,7 +149,7 @@ class Timeout(Filter[TimeoutOptions]):
     def _bound(self, response: Response, due: float, message: str) -> None:
         """Give up what is still to come of the body when the time is over."""
         body = response.body
-        late = _late(message, self.options.after)
+        late = partial(_late, message, self.options.after)
         response.body = Body.stream(_InTime(body, self._timeouts, due, late), length=body.length)
 
 
@@ -169,7 +170,7 @@ class _InTime:
 
     __slots__ = ("_chunks", "_due", "_late", "_source", "_timeouts")
 
-    def __init__(self, body: Body, timeouts: Timeouts, due: float, late: UpstreamTimeoutError) -> None:
+    def __init__(self, body: Body, timeouts: Timeouts, due: float, late: Callable[[], Exception]) -> None:
         self._source = body.take()
         self._chunks: AsyncIterator[bytes] = aiter(self._source)
         self._timeouts = timeouts
@@ -183,7 +184,7 @@ class _InTime:
         with self._timeouts.until(self._due):
             return await anext(self._chunks)
         await self.aclose()
-        raise self._late
+        raise self._late()
 
     @property
     def trailers(self) -> RawHeaders:
