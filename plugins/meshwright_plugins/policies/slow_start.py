@@ -64,9 +64,7 @@ class SlowStart(EndpointPolicy[SlowStartOptions]):
         """Let a new endpoint begin, unless it is one of the first or is out."""
         if self._first is None:
             self._first = set(self.service.group.all)
-        if endpoint in self._first:
-            self._first.discard(endpoint)
-        elif not endpoint.ejections:
+        if endpoint not in self._first and not endpoint.ejections:
             self._begin(endpoint)
 
     def removed(self, endpoint: Endpoint) -> None:
