@@ -12,6 +12,7 @@ def meshwright_filters() -> Mapping[str, str]:
     return {
         "asgi": "meshwright_plugins.filters.asgi:Asgi",
         "body_limit": "meshwright_plugins.filters.body_limit:BodyLimit",
+        "cache": "meshwright_plugins.filters.cache:Cache",
         "circuit_breaker": "meshwright_plugins.filters.circuit_breaker:CircuitBreaker",
         "compress": "meshwright_plugins.filters.compress:Compress",
         "concurrency": "meshwright_plugins.filters.concurrency:Concurrency",

@@ -1,0 +1,103 @@
+"""`Spool`: a body that comes as fast as it can, however slow its reader is; what the copy is for goes elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Callable
+from enum import Enum
+
+from meshwright_sdk import ResetError, Tasks
+from meshwright_sdk.headers import RawHeaders
+
+
+class Broken(Enum):
+    """Why there is no copy."""
+
+    TOO_LONG = "it has more than the limit"
+    LEFT = "it broke off, or its reader left"
+
+
+class Spool:
+    """Chunks that are read ahead of the reader, up to `limit` bytes, so that a slow one keeps nobody waiting.
+
+    `done` is called once: with the whole content, or why there is none. What is beyond the limit is passed on as the
+    reader takes it, and nothing of it is kept.
+    """
+
+    __slots__ = ("_chunks", "_done", "_error", "_kept", "_limit", "_next", "_over", "_source", "_task", "_waiter")
+
+    def __init__(
+        self, source: AsyncIterable[bytes], limit: int, done: Callable[[bytes | Broken], None], tasks: Tasks
+    ) -> None:
+        self._source = source
+        self._chunks: AsyncIterator[bytes] = aiter(source)
+        self._limit = limit
+        self._done: Callable[[bytes | Broken], None] | None = done
+        self._kept: list[bytes] = []
+        self._next = 0
+        self._error: Exception | None = None
+        self._over = False
+        self._waiter: asyncio.Future[None] | None = None
+        self._task = tasks.spawn(self._read_ahead(), name="body for the cache")
+
+    async def _read_ahead(self) -> None:
+        size = 0
+        try:
+            async for chunk in self._chunks:
+                self._kept.append(chunk)
+                size += len(chunk)
+                if size > self._limit:
+                    self._end(Broken.TOO_LONG)
+                    return
+                self._wake()
+            self._end(b"".join(self._kept))
+        except asyncio.CancelledError:
+            self._error = ResetError("cache: the body was given up before its end")  # it must not look complete
+            raise
+        except Exception as error:
+            self._error = error
+        finally:
+            self._over = True
+            self._end(Broken.LEFT)
+            self._wake()
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        while self._next == len(self._kept) and not self._over:
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+        if self._next < len(self._kept):
+            chunk = self._kept[self._next]
+            if self._done is None:
+                self._kept[self._next] = b""  # nobody needs a copy
+            self._next += 1
+            return chunk
+        if self._error is not None:
+            raise self._error
+        return await anext(self._chunks)
+
+    @property
+    def trailers(self) -> RawHeaders:
+        """Those of the body."""
+        trailers: RawHeaders = getattr(self._source, "trailers", [])
+        return trailers
+
+    async def aclose(self) -> None:
+        """Give up the rest; what is not whole by now is no copy."""
+        self._task.cancel()
+        await asyncio.wait([self._task])
+        self._end(Broken.LEFT)  # a task that was cancelled before it began has not
+        close = getattr(self._source, "aclose", None)
+        if close is not None:
+            await close()
+
+    def _end(self, content: bytes | Broken) -> None:
+        done, self._done = self._done, None
+        if done is not None:
+            done(content)
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
