@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import ceil
 from typing import Any, ClassVar
 
@@ -25,6 +25,7 @@ from meshwright_sdk import (
     problem,
 )
 from meshwright_sdk.errors import OverloadError
+from meshwright_sdk.pulse import BEAT_S
 
 TURN_S = 0.1
 
@@ -174,12 +175,12 @@ class Overload(Filter[OverloadOptions]):
     def _feel(self, lag_s: float, now: float) -> None:
         """Gather the lags of a turn, and end it when its time is over.
 
-        The lower quartile counts: a queue that stays shows in every beat, a pause of the machine in some.
+        The lower quartile of the time counts: a queue that stays shows in every beat, a pause of the machine in some.
         """
         self._lags.append(lag_s)
         span_s = now - self._turned_s
         if span_s >= TURN_S:
-            self._admission.turn(sorted(self._lags)[len(self._lags) // 4], span_s, self._spare())
+            self._admission.turn(_lower_quartile(self._lags), span_s, self._spare())
             self._lags.clear()
             self._turned_s = now
 
@@ -190,6 +191,17 @@ class Overload(Filter[OverloadOptions]):
             return 1.0
         soft = limit * self.options.max_memory
         return min(1.0, max(0.0, (limit - resident_bytes()) / max(1.0, limit - soft)))
+
+
+def _lower_quartile(lags: Sequence[float]) -> float:
+    """Return the lag that a quarter of the time was below; a long one stands for more of the time than a short one."""
+    shares = [max(lag, BEAT_S) for lag in lags]
+    left = sum(shares) / 4
+    for lag, share in sorted(zip(lags, shares, strict=True)):
+        left -= share
+        if left <= 0:
+            return lag
+    raise AssertionError("a quarter of the whole is less than the whole")
 
 
 def _bounds(most: int | None) -> list[int] | None:

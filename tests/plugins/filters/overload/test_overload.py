@@ -161,6 +161,20 @@ async def test_it_feels_the_loop_from_start_to_close() -> None:
     assert len(asyncio.all_tasks()) == 1
 
 
+def test_long_turns_with_short_ones_in_between_are_late_and_one_pause_is_not() -> None:
+    guard = build(Overload, clock=ManualClock())
+
+    for now, lags in ((2_000, [0.001, 0.3]), (3_000, [0.001, 0.001, 0.3])):
+        for lag in lags[:-1]:
+            guard._lags.append(lag)
+        guard._feel(lags[-1], now)
+        assert guard.state()["lag_s"] == 0.3
+
+    guard._lags += [0.001] * 4
+    guard._feel(0.05, 4_000)
+    assert guard.state()["lag_s"] == 0.001
+
+
 async def test_refusals_are_counted_by_priority() -> None:
     context = Context()
     guard = build(Overload, context=context, hold="0s")
