@@ -21,6 +21,10 @@ RATE_PER_S = 100
 
 ATTACH_S = 1.0
 END_S = 20.0
+ENOUGH_REQUESTS = 200
+"""Of fewer, the system calls that open the connections would be a good part."""
+
+LOADS = 4
 COUNTED = re.compile(r"^(?P<name>\w+) +(?P<calls>\d+)", re.MULTILINE)
 
 Load = Callable[[int], Sample]
@@ -51,16 +55,30 @@ def totals(pid: int, load: Load, seconds: int) -> Totals:
 
 
 def system_calls(pid: int, load: Load, seconds: int, folder: Path) -> dict[str, float]:
-    """Count system calls a request by strace, which slows the process down; nothing where it is not installed."""
+    """Count system calls a request by strace, which slows the process down; nothing where it is not installed.
+
+    Each call waits for strace twice: where others use the processor too, it takes seconds to open the connections, and
+    a load may end before the first answer. Then there is another one.
+    """
     file = folder / "strace"
     try:
         command = [program("strace"), "-f", "-c", "-U", "name,calls", "-p", str(pid), "-o", str(file)]
     except BenchmarkError:
         return {}
     with _looking_on("strace", command):
-        requests = load(seconds).requests
+        requests = requests_of(load, seconds)
     counted = {found["name"]: int(found["calls"]) / requests for found in COUNTED.finditer(file.read_text("utf-8"))}
     return {name: calls for name, calls in counted.items() if calls >= 0.005 and name != "total"}
+
+
+def requests_of(load: Load, seconds: int) -> int:
+    """Load the process until there were enough requests, each time for twice as long; return how many there were."""
+    requests = 0
+    for turn in range(LOADS):
+        requests += load(seconds << turn).requests
+        if requests >= ENOUGH_REQUESTS:
+            return requests
+    raise BenchmarkError(f"profile: expected {ENOUGH_REQUESTS} answers or more; got {requests}")
 
 
 def sampled(pid: int, load: Load, seconds: int, file: Path) -> Shares:
