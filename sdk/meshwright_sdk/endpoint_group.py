@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from math import prod
+from math import inf, prod
 
 from meshwright_sdk.balancing import Endpoint
 
@@ -126,7 +126,7 @@ class EndpointGroup:
         """Scale several endpoints at once: balancers, which compute anew for each change, see one."""
         changed: list[Endpoint] = []
         for endpoint, factor in factors.items():
-            if factor < 0:
+            if not 0 <= factor < inf:  # nor what is no number: no weight could be made of it
                 raise ValueError(f"factor: expected 0 or more; got {factor}")
             if endpoint.factors.get(by, 1.0) != factor and not self._retired:
                 own = {} if factor == 1.0 else {by: factor}

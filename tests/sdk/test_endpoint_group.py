@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from math import inf, nan
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -222,10 +224,12 @@ def test_watchers_do_not_hear_of_endpoints_that_have_gone() -> None:
     assert told == []
 
 
-def test_a_factor_below_0_is_refused() -> None:
+@pytest.mark.parametrize("factor", [-1, inf, nan])
+def test_a_factor_of_which_no_weight_can_be_made_is_refused(factor: float) -> None:
     group = group_of(1)
-    with pytest.raises(ValueError, match="factor: expected 0 or more; got -1"):
-        group.scale(group.all[0], "load", -1)
+    with pytest.raises(ValueError, match=f"factor: expected 0 or more; got {factor}"):
+        group.scale(group.all[0], "load", factor)
+    assert group.all[0].factors == {}
 
 
 def test_the_usable_stay_the_same_object_until_something_changes() -> None:

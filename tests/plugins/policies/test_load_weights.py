@@ -243,6 +243,10 @@ async def test_weights_of_the_list_are_multiplied() -> None:
         ({"metric": "named_metrics.gpu"}, "TEXT cpu_utilization=0.3", "expected named_metrics.gpu in it"),
         ({"formula": "capacity"}, "TEXT cpu_utilization=0.3", "expected rps_fractional and cpu_utilization above 0"),
         ({"formula": "capacity"}, "TEXT cpu_utilization=0,rps_fractional=1", "expected rps_fractional and cpu"),
+        ({"formula": "capacity"}, "TEXT cpu_utilization=1e-300,rps_fractional=1e308", "expected rps_fractional / cpu"),
+        ({"formula": "capacity"}, "TEXT cpu_utilization=1,rps_fractional=1e308", "expected rps_fractional / cpu"),
+        ({}, "TEXT cpu_utilization=1e308", "expected a utilization of 1e+12 or less"),
+        ({}, "TEXT cpu_utilization=0.1,eps=1e308,rps_fractional=1e-308", "expected a utilization of 1e+12 or less"),
     ],
 )
 async def test_a_report_of_no_use_is_logged_once_and_changes_nothing(

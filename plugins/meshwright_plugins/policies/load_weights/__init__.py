@@ -29,6 +29,8 @@ READS_PER_UPDATE = 10
 """Of each endpoint so many reports are read in an update interval at most; the others would change nothing."""
 LEAST_HEADROOM = 0.01
 """An endpoint that is full, or more than that, counts as if it had this left."""
+MOST = 1e12
+"""A utilization or a worth above it means nothing, and numbers without end would spoil the mean of all."""
 _READERS: Mapping[bytes, Callable[[bytes], Report]] = {HEADER: read_header, BINARY_HEADER: read_base64}
 
 
@@ -141,10 +143,14 @@ class LoadWeights(EndpointPolicy[LoadWeightsOptions]):
             raise ValueError(f"expected {metric} in it; got {', '.join(report) or 'nothing'}")
         rps = report.get("rps_fractional", 0.0)
         utilization = report[metric] + (self.options.error_penalty * report.get("eps", 0.0) / rps if rps else 0.0)
+        if not utilization <= MOST:
+            raise ValueError(f"expected a utilization of {MOST:g} or less, errors included; got {utilization:g}")
         if self.options.formula == "headroom":
             return utilization, max(1.0 - utilization, LEAST_HEADROOM)
         if not rps or not utilization:
             raise ValueError(f"expected rps_fractional and {metric} above 0; got {rps:g} and {utilization:g}")
+        if not rps / utilization <= MOST:
+            raise ValueError(f"expected rps_fractional / {metric} of {MOST:g} or less; got {rps / utilization:g}")
         return utilization, rps / utilization
 
     async def _tick(self) -> None:
