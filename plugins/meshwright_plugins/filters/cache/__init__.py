@@ -98,6 +98,9 @@ class Cache(Filter[CacheOptions]):
                 route=owner,
             )
 
+    async def close(self) -> None:
+        self._fetching.purge("")
+
     async def __call__(self, request: Request, call_next: CallNext) -> Response:
         method = request.method
         if method not in ("GET", "HEAD"):

@@ -110,7 +110,7 @@ class Answer:
     def updated_by(self, raw: RawHeaders) -> RawHeaders:
         """Return its fields with those of a 304 in their place (RFC 9111, section 3.2)."""
         new = [field for field in raw if field[0] not in _KEPT_AT_304]
-        names = {name for name, _ in new}
+        names = {b"date"} | {name for name, _ in new}  # a 304 without Date is of now (RFC 9110, section 6.6.1)
         return [field for field in self.fields if field[0] not in names] + new
 
     def give(self, method: str, noticed: Mapping[bytes, bytes], now: float, note: bytes) -> Response:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from email.utils import formatdate
 from math import inf
 
 from meshwright_plugins.filters.cache.answer import Answer, Use, stored_fields
@@ -15,16 +16,18 @@ from meshwright_plugins.filters.cache.look import Look
 from meshwright_plugins.filters.cache.memory import MemoryShelf
 from meshwright_plugins.filters.cache.options import CacheOptions
 from meshwright_plugins.filters.cache.shared import SharedShelf
-from meshwright_plugins.filters.cache.spool import Broken, Spool
-from meshwright_plugins.filters.cache.terms import Terms, fields_of, refusal, terms_of
+from meshwright_plugins.filters.cache.spool import Broken, Room, Spool
+from meshwright_plugins.filters.cache.terms import Terms, fields_of, is_useful, refusal, terms_of
 from meshwright_plugins.filters.cache.variants import MOST_NAMES, names_in, values_of
-from meshwright_sdk import Body, Context, DeadlineError, Entries, Response, Timeouts, UpstreamError
+from meshwright_sdk import Body, Context, DeadlineError, Entries, OverloadError, Response, Timeouts, UpstreamError
 from meshwright_sdk.headers import RawHeaders
 
 logger = logging.getLogger("meshwright.cache")
 
 _FAILURES = frozenset((500, 502, 503, 504))
 """Statuses in place of which a stale answer may be given (RFC 5861, section 4)."""
+_OWN_FAULTS = (DeadlineError, OverloadError)
+"""What befalls one request, by its time or its priority, and not the others that want the same."""
 _MOST_KEYS = 10_000
 _MOST_BACKGROUND = 100
 _BACKGROUND_S = 30.0
@@ -40,6 +43,8 @@ class Fetching:
     ) -> None:
         self.flights = Flights()
         self.background = 0
+        self._open = 0
+        self._room = Room(int(options.max_size))
         self._options = options
         self._defaults = options.defaults()
         self._max_body = int(options.max_body)
@@ -70,7 +75,7 @@ class Fetching:
 
     async def _wait(self, look: Look, flight: Flight) -> Response:
         """Wait for another's fetch, but not for ever; what comes of it may be of no use here."""
-        landing = await self._landing(flight)
+        landing = await self._landing(flight, look.request.deadline)
         if landing is None:
             return await self._ask(look, None)
         if landing.lead:
@@ -87,8 +92,9 @@ class Fetching:
                 raise _again(landing.error)
         return await self._ask(look, None)
 
-    async def _landing(self, flight: Flight) -> Landing | None:
-        with self._timeouts.until(self._clock.monotonic() + self._options.collapse_wait):
+    async def _landing(self, flight: Flight, deadline: float | None) -> Landing | None:
+        until = self._clock.monotonic() + self._options.collapse_wait
+        with self._timeouts.until(until if deadline is None else min(until, deadline)):
             return await flight.landing()
         return None
 
@@ -96,6 +102,7 @@ class Fetching:
         """Ask the service; whoever waits for this one learns of the end, whichever it is."""
         request = look.request
         own = request.headers
+        self._open += 1
         try:
             request.headers = look.headers()
             try:
@@ -104,10 +111,11 @@ class Fetching:
                 request.headers = own
             return await self._answered(look, response, lead)
         except UpstreamError as error:
-            if lead is not None and isinstance(error, DeadlineError):
-                lead.leave()
-            elif lead is not None:
-                lead.land(Landing(failed=True, error=error))
+            if lead is not None:
+                if isinstance(error, _OWN_FAULTS):
+                    lead.leave()
+                else:
+                    lead.land(Landing(failed=True, error=error))
             stale = self._stand_in(look)
             if stale is None:
                 raise
@@ -116,6 +124,8 @@ class Fetching:
             if lead is not None:
                 lead.leave()
             raise
+        finally:
+            self._open -= 1
 
     async def _answered(self, look: Look, response: Response, lead: Lead | None) -> Response:
         if response.status == 304 and look.stored is not None and look.asks:
@@ -140,10 +150,9 @@ class Fetching:
         fields = stored.updated_by(raw)
         age = [field for field in raw if field[0] == b"age"]
         await response.aclose()
-        found = fields_of(fields + age)
-        terms = self._terms(look, stored.status, found)
-        answer = self._made(look, stored.status, fields, terms, stored.data)
-        await self._store(look, answer, lead, refused=self._refusal(look, stored.status, found, terms) is not None)
+        terms = self._storable(look, stored.status, fields + age)
+        answer = self._made(look, stored.status, fields, terms or stored.terms, stored.data)
+        await self._store(look, answer, lead, refused=terms is None)
         self._counts.revalidated.value += 1
         return answer.give(look.method, look.noticed, self._shelf.now(), self._note(look, b"; fwd-status=304"))
 
@@ -153,9 +162,8 @@ class Fetching:
         if look.method != "GET":
             raw.append((b"cache-status", self._note(look)))
             return response
-        found = fields_of(raw)
-        terms = self._terms(look, response.status, found)
-        if not self._has_room_for(response) or self._refusal(look, response.status, found, terms) is not None:
+        terms = self._storable(look, response.status, raw) if self._has_room_for(response) else None
+        if terms is None:
             return await self._let_go(look, response, lead)
         fields, body = stored_fields(raw), response.body
         if body.data is not None:
@@ -173,8 +181,10 @@ class Fetching:
         """Store a body that streams when all of it has come."""
         status, length = response.status, response.body.length
         kept_at = self._shelf.now()
+        self._open += 1
 
         def done(content: bytes | Broken) -> None:
+            self._open -= 1
             if isinstance(content, bytes):
                 answer = self._made(look, status, fields, terms, content, kept_at)
                 if isinstance(self._shelf, MemoryShelf):
@@ -186,7 +196,7 @@ class Fetching:
             elif lead is not None:
                 lead.leave()
 
-        spool = Spool(response.body.take(), self._max_body, done, self._tasks)
+        spool = Spool(response.body.take(), self._max_body, done, self._tasks, self._room)
         response.body = Body.stream(spool, length=length)
 
     async def _let_go(self, look: Look, response: Response, lead: Lead | None) -> Response:
@@ -268,8 +278,9 @@ class Fetching:
 
     async def forget(self, key: str) -> None:
         """Give nothing any more that is stored under the key, or was asked for by now."""
-        now = self._shelf.now()
-        self._changed.put(key, now, self._clock.monotonic(), self._clock.monotonic() + _REMEMBERED_S)
+        if self._open:
+            now = self._clock.monotonic()
+            self._changed.put(key, self._shelf.now(), now, now + _REMEMBERED_S)
         if isinstance(self._shelf, MemoryShelf):
             self._shelf.remove(key)
         else:
@@ -292,20 +303,22 @@ class Fetching:
         self._counts.stale.value += 1
         return stored.give(look.method, look.noticed, now, self._note(look, b"; detail=stale-if-error"))
 
-    def _terms(self, look: Look, status: int, found: dict[bytes, bytes]) -> Terms:
-        return terms_of(
+    def _storable(self, look: Look, status: int, raw: RawHeaders) -> Terms | None:
+        """Return the terms on which a response may be stored, or None when it may not, or need not."""
+        found = fields_of(raw)
+        authorized = b"authorization" in look.noticed
+        if refusal(status, found, authorized=authorized, cookies=self._options.store_with_cookies) is not None:
+            return None
+        if len(names_in(found.get(b"vary", b""))) > MOST_NAMES:
+            return None
+        terms = terms_of(
             status,
             found,
             delay_s=max(0.0, self._shelf.now() - look.began),
             received_at=self._clock.wall(),
             defaults=self._defaults,
         )
-
-    def _refusal(self, look: Look, status: int, found: dict[bytes, bytes], terms: Terms) -> str | None:
-        if len(names_in(found.get(b"vary", b""))) > MOST_NAMES:
-            return "vary"
-        authorized = b"authorization" in look.noticed
-        return refusal(status, found, terms, authorized=authorized, cookies=self._options.store_with_cookies)
+        return terms if is_useful(found, terms) else None
 
     def _has_room_for(self, response: Response) -> bool:
         body = response.body
@@ -314,7 +327,10 @@ class Fetching:
     def _made(
         self, look: Look, status: int, fields: RawHeaders, terms: Terms, data: bytes, kept_at: float | None = None
     ) -> Answer:
+        dated = any(name == b"date" for name, _ in fields)
         fields = [field for field in fields if field[0] != b"content-length"]
+        if not dated:
+            fields.append((b"date", formatdate(self._clock.wall(), usegmt=True).encode("ascii")))
         if status != 204:
             fields.append((b"content-length", b"%d" % len(data)))
         names = names_in(b",".join(value for name, value in fields if name == b"vary"))

@@ -16,7 +16,8 @@ class CacheOptions(Options):
     max_size: Size = Field(
         Size("64MiB"),
         ge=1,
-        description="Bytes kept in each worker's memory; when it is full, what was used the longest ago goes.",
+        description="Bytes kept in each worker's memory; when it is full, what was used the longest ago goes. As much "
+        "again may be on its way to be stored.",
     )
     max_body: Size = Field(Size("1MiB"), ge=1, description="Longest content that is stored.")
     shared: bool = Field(

@@ -17,23 +17,54 @@ class Broken(Enum):
     LEFT = "it broke off, or its reader left"
 
 
+class Room:
+    """How many bytes all the bodies on their way hold, and how many they may."""
+
+    __slots__ = ("limit", "used")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.used = 0
+
+
 class Spool:
     """Chunks that are read ahead of the reader, up to `limit` bytes, so that a slow one keeps nobody waiting.
 
-    `done` is called once: with the whole content, or why there is none. What is beyond the limit is passed on as the
-    reader takes it, and nothing of it is kept.
+    What it holds is counted in `room`, and is too long when there is none left. `done` is called once: with the whole
+    content, or why there is none. What is beyond the limit is passed on as the reader takes it, and nothing of it is
+    kept.
     """
 
-    __slots__ = ("_chunks", "_done", "_error", "_kept", "_limit", "_next", "_over", "_source", "_task", "_waiter")
+    __slots__ = (
+        "_chunks",
+        "_done",
+        "_error",
+        "_held",
+        "_kept",
+        "_limit",
+        "_next",
+        "_over",
+        "_room",
+        "_source",
+        "_task",
+        "_waiter",
+    )
 
     def __init__(
-        self, source: AsyncIterable[bytes], limit: int, done: Callable[[bytes | Broken], None], tasks: Tasks
+        self,
+        source: AsyncIterable[bytes],
+        limit: int,
+        done: Callable[[bytes | Broken], None],
+        tasks: Tasks,
+        room: Room,
     ) -> None:
         self._source = source
         self._chunks: AsyncIterator[bytes] = aiter(source)
         self._limit = limit
         self._done: Callable[[bytes | Broken], None] | None = done
         self._kept: list[bytes] = []
+        self._held = 0
+        self._room = room
         self._next = 0
         self._error: Exception | None = None
         self._over = False
@@ -41,12 +72,13 @@ class Spool:
         self._task = tasks.spawn(self._read_ahead(), name="body for the cache")
 
     async def _read_ahead(self) -> None:
-        size = 0
+        room = self._room
         try:
             async for chunk in self._chunks:
                 self._kept.append(chunk)
-                size += len(chunk)
-                if size > self._limit:
+                self._held += len(chunk)
+                room.used += len(chunk)
+                if self._held > self._limit or room.used > room.limit:
                     self._end(Broken.TOO_LONG)
                     return
                 self._wake()
@@ -74,6 +106,7 @@ class Spool:
                 self._kept[self._next] = b""  # nobody needs a copy
             self._next += 1
             return chunk
+        self._release()
         if self._error is not None:
             raise self._error
         return await anext(self._chunks)
@@ -89,6 +122,7 @@ class Spool:
         self._task.cancel()
         await asyncio.wait([self._task])
         self._end(Broken.LEFT)  # a task that was cancelled before it began has not
+        self._release()
         close = getattr(self._source, "aclose", None)
         if close is not None:
             await close()
@@ -97,6 +131,11 @@ class Spool:
         done, self._done = self._done, None
         if done is not None:
             done(content)
+
+    def _release(self) -> None:
+        """Hold nothing any more; what comes from now on is passed on at once."""
+        self._room.used -= self._held
+        self._held = 0
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():

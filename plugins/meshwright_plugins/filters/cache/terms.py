@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from math import floor
 from typing import NamedTuple
 
-from meshwright_plugins.filters.cache.directives import Directives, parse, parse_date, seconds, seconds_of
+from meshwright_plugins.filters.cache.directives import parse, parse_date, seconds, seconds_of
 from meshwright_sdk.headers import RawHeaders
 
 UNDERSTOOD = frozenset((200, 203, 204, 300, 301, 302, 307, 308, 404, 405, 410, 414, 451, 501))
@@ -77,28 +78,68 @@ def fields_of(raw: RawHeaders) -> dict[bytes, bytes]:
     return found
 
 
+class Control(NamedTuple):
+    """What Cache-Control of a response comes to, times in seconds; None where it does not say."""
+
+    lifetime_s: int | None
+    stale_while_s: int | None
+    stale_if_error_s: int | None
+    validated: bool
+    strict: bool
+    implied: bool
+    for_all: bool
+    forbids: str | None
+    """Why the response may not be stored by anybody who serves several clients."""
+
+
+@lru_cache(maxsize=512)
+def control_of(value: bytes) -> Control:
+    """Return what a Cache-Control field says; looked up for values that come again and again."""
+    directives = parse(value)
+    said = directives.keys()
+    strict = not said.isdisjoint(("must-revalidate", "proxy-revalidate", "no-cache"))
+    lifetime_s = seconds_of(directives, "s-maxage")
+    forbids = None
+    if "no-store" in said and "must-understand" not in said:
+        forbids = "no-store"
+    elif "private" in said:
+        forbids = "private"
+    return Control(
+        lifetime_s=lifetime_s if lifetime_s is not None else seconds_of(directives, "max-age"),
+        stale_while_s=0 if strict else seconds_of(directives, "stale-while-revalidate"),
+        stale_if_error_s=0 if strict else seconds_of(directives, "stale-if-error"),
+        validated="no-cache" in said,
+        strict=strict,
+        implied=strict or "s-maxage" in said,
+        for_all=not said.isdisjoint(("public", "s-maxage", "must-revalidate")),
+        forbids=forbids,
+    )
+
+
 def terms_of(
     status: int, fields: Mapping[bytes, bytes], *, delay_s: float, received_at: float, defaults: Defaults
 ) -> Terms:
     """Return the terms of a response that came at `received_at` (Unix time), `delay_s` after it was asked for."""
-    directives = parse(fields.get(b"cache-control", b""))
+    control = control_of(fields.get(b"cache-control", b""))
     date = parse_date(fields[b"date"]) if b"date" in fields else None
-    strict = not directives.keys().isdisjoint(("must-revalidate", "proxy-revalidate", "no-cache"))
-    implied = strict or "s-maxage" in directives
-    while_s: float | None = seconds_of(directives, "stale-while-revalidate")
-    error_s: float | None = seconds_of(directives, "stale-if-error")
+    while_s: float | None = control.stale_while_s
     if while_s is None:
-        while_s = 0 if implied else defaults.stale_while_s
+        while_s = 0 if control.implied else defaults.stale_while_s
+    error_s: float | None = control.stale_if_error_s
     if error_s is None:
-        error_s = 0 if implied else defaults.stale_if_error_s
+        error_s = 0 if control.implied else defaults.stale_if_error_s
+    lifetime_s: float | None = control.lifetime_s
+    if lifetime_s is None:
+        said_at = date if date is not None else floor(received_at)
+        lifetime_s = _lifetime(status, control, fields, said_at, defaults)
     return Terms(
-        age_s=initial_age(fields.get(b"age", b""), date, delay_s=delay_s, received_at=received_at),
-        lifetime_s=_lifetime(status, directives, fields, date if date is not None else floor(received_at), defaults),
-        stale_while_s=0 if strict else while_s,
-        stale_if_error_s=0 if strict else error_s,
-        validated="no-cache" in directives,
-        strict=implied,
-        for_all=not directives.keys().isdisjoint(("public", "s-maxage", "must-revalidate")),
+        initial_age(fields.get(b"age", b""), date, delay_s=delay_s, received_at=received_at),
+        lifetime_s,
+        while_s,
+        error_s,
+        control.validated,
+        control.implied,
+        control.for_all,
     )
 
 
@@ -109,20 +150,15 @@ def initial_age(age: bytes, date: int | None, *, delay_s: float, received_at: fl
 
 
 def _lifetime(
-    status: int, directives: Directives, fields: Mapping[bytes, bytes], date: int, defaults: Defaults
+    status: int, control: Control, fields: Mapping[bytes, bytes], date: int, defaults: Defaults
 ) -> float | None:
-    """Return how long it is fresh (RFC 9111, section 4.2.1), or None where nobody says."""
-    for name in ("s-maxage", "max-age"):
-        if name in directives:
-            return seconds(directives[name])
+    """Return how long it is fresh that has no max-age (RFC 9111, section 4.2.1), or None where nobody says."""
     if b"expires" in fields:
         expires = parse_date(fields[b"expires"])
         return 0 if expires is None else max(0, expires - date)
-    if "no-cache" in directives:
+    if control.validated:
         return 0
-    if status not in WITHOUT_A_WORD:
-        return None
-    return _unsaid(fields, date, defaults)
+    return _unsaid(fields, date, defaults) if status in WITHOUT_A_WORD else None
 
 
 def _unsaid(fields: Mapping[bytes, bytes], date: int, defaults: Defaults) -> float | None:
@@ -135,19 +171,17 @@ def _unsaid(fields: Mapping[bytes, bytes], date: int, defaults: Defaults) -> flo
     return min(HEURISTIC_SHARE * (date - modified), HEURISTIC_MOST_S)
 
 
-def refusal(status: int, fields: Mapping[bytes, bytes], terms: Terms, *, authorized: bool, cookies: bool) -> str | None:
+def refusal(status: int, fields: Mapping[bytes, bytes], *, authorized: bool, cookies: bool) -> str | None:
     """Return why a response to a GET may not be stored, in a word or two, or None when it may (RFC 9111, section 3).
 
     `authorized` is whether the request had Authorization, `cookies` whether what sets cookies may be stored too.
     """
-    directives = parse(fields.get(b"cache-control", b""))
+    control = control_of(fields.get(b"cache-control", b""))
     if status not in UNDERSTOOD:
         return "status"
-    if "no-store" in directives and "must-understand" not in directives:
-        return "no-store"
-    if "private" in directives:
-        return "private"
-    if authorized and not terms.for_all:
+    if control.forbids is not None:
+        return control.forbids
+    if authorized and not control.for_all:
         return "authorization"
     if b"set-cookie" in fields and not cookies:
         return "set-cookie"
@@ -157,14 +191,14 @@ def refusal(status: int, fields: Mapping[bytes, bytes], terms: Terms, *, authori
         return "degraded"
     if fields.get(b"content-type", b"").lower().startswith(b"text/event-stream"):
         return "event stream"
-    return _useless(fields, terms)
+    return None
 
 
-def _useless(fields: Mapping[bytes, bytes], terms: Terms) -> str | None:
-    """Return why nothing would come of storing it."""
+def is_useful(fields: Mapping[bytes, bytes], terms: Terms) -> bool:
+    """Return whether anything would come of storing it: it is fresh for a while, or can be asked about."""
     if terms.lifetime_s is None:
-        return "no lifetime"
+        return False
     may_be_asked = b"etag" in fields or b"last-modified" in fields
-    if terms.lifetime_s - terms.age_s + max(terms.stale_while_s, terms.stale_if_error_s) <= 0 and not may_be_asked:
-        return "stale"
-    return "no-cache" if terms.validated and not may_be_asked else None
+    if may_be_asked:
+        return True
+    return not terms.validated and terms.lifetime_s - terms.age_s + max(terms.stale_while_s, terms.stale_if_error_s) > 0

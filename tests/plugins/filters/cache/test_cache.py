@@ -571,6 +571,23 @@ async def test_what_is_too_long_passes_by_whole() -> None:
     assert rig.cache.state()["answers"] == 0
 
 
+async def test_an_answer_without_a_date_gets_that_of_its_coming() -> None:
+    rig = Rig(answer())
+    then = rig.date()
+    await rig.get()
+    await rig.clock.advance(30)
+
+    assert (await rig.ask()).headers["date"] == then
+
+
+async def test_a_cache_that_is_closed_holds_nothing_any_more() -> None:
+    rig = Rig(answer())
+    await rig.get()
+    await rig.cache.close()
+
+    assert rig.cache.state()["answers"] == 0
+
+
 async def test_an_event_stream_is_not_stored() -> None:
     rig = Rig(numbered(content_type="text/event-stream; charset=utf-8"))
     await rig.get()

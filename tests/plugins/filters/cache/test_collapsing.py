@@ -7,7 +7,17 @@ from typing import Any, ClassVar
 import pytest
 
 from meshwright_plugins.filters.cache import Cache
-from meshwright_sdk import Body, ConnectError, Context, DeadlineError, DownstreamError, Request, Response, Tasks
+from meshwright_sdk import (
+    Body,
+    ConnectError,
+    Context,
+    DeadlineError,
+    DownstreamError,
+    OverloadError,
+    Request,
+    Response,
+    Tasks,
+)
 from meshwright_sdk.testing import ManualClock, build, make_request
 from tests.plugins.filters.cache.rig import answer, chunks
 
@@ -226,6 +236,20 @@ async def test_a_request_waits_for_another_only_so_long() -> None:
     assert await contents(asking) == ["1", "2"]
 
 
+async def test_a_request_does_not_wait_beyond_its_own_deadline() -> None:
+    crowd = Crowd(collapse_wait="5s")
+    asking = await crowd.come(1)
+    hurried = make_request()
+    hurried.deadline = crowd.clock.monotonic() + 1
+    waiting = Tasks().spawn(crowd.cache(hurried, crowd.service), name="client")
+    await crowd.clock.advance(1.1)
+    assert crowd.service.requests == 2
+    await crowd.service.settle(answer("1"))
+    await crowd.service.settle(answer("2"))
+
+    assert (await contents(asking), (await waiting).body.data) == (["1"], b"2")
+
+
 async def test_only_so_many_wait() -> None:
     crowd = Crowd(max_waiting=3)
     asking = await crowd.come(6)
@@ -250,7 +274,9 @@ async def test_a_failure_of_the_service_is_everybodys() -> None:
     assert len({id(each.headers) for each in failures if isinstance(each, ConnectError)}) == 5
 
 
-@pytest.mark.parametrize("error", [DeadlineError("too late"), DownstreamError("not you", status=403)])
+@pytest.mark.parametrize(
+    "error", [DeadlineError("too late"), OverloadError("not you"), DownstreamError("not you", status=403)]
+)
 async def test_what_only_one_client_is_to_blame_for_is_nobody_elses(error: Exception) -> None:
     crowd = Crowd()
     leader, *others = await crowd.come(3)
