@@ -10,6 +10,7 @@ from benchmarks.experiments.failures import DeadEndpoint, DeadService, SlowUpstr
 from benchmarks.experiments.footprint import Footprint
 from benchmarks.experiments.latency import Latency
 from benchmarks.experiments.limits import LimitCosts, LimitsHold, StoreLoss
+from benchmarks.experiments.overload import TwiceTheLoad
 from benchmarks.experiments.reloads import Reloads
 from benchmarks.experiments.routes import Routes
 from benchmarks.experiments.soaked import Soaked
@@ -29,6 +30,7 @@ _ALL: tuple[Experiment, ...] = (
     DeadEndpoint(),
     DeadService(),
     SlowUpstream(),
+    TwiceTheLoad(),
     LimitCosts(),
     LimitsHold(),
     StoreLoss(),

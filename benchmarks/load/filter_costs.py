@@ -45,7 +45,7 @@ FILTERS: dict[str, tuple[str, dict[str, Any]]] = {
     "fallback": ("fallback", {"respond": {"text": "instead"}}),
     "cache (miss, not stored)": ("cache", {}),
     "mirror (0.1%)": ("mirror", {"to": "next", "share": "0.1%"}),
-    "fault (off)": ("fault", {"abort": {"share": "0%"}}),
+    "fault (off)": ("fault", {"abort": {"status": 503, "share": "0%"}}),
 }
 
 
