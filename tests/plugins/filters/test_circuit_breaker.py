@@ -32,6 +32,7 @@ from meshwright_sdk import (
 )
 from meshwright_sdk.testing import FakeUpstream, ManualClock, build, check_filter, gateway, make_request
 from meshwright_sdk.timeouts import DEADLINE, EXPIRED
+from tests.e2e.gateway_process import eventually
 
 
 def breaker(clock: ManualClock | None = None, **options: Any) -> CircuitBreaker:
@@ -376,17 +377,18 @@ async def test_over_real_sockets_it_opens_spares_the_upstream_and_recovers(moody
         if mood == "dead":
             await moody.die()
 
+    async def serves() -> bool:
+        return (await client.get("/")).status_code == 200
+
     async with gateway(CONFIG.format(port=moody.port)) as running, httpx.AsyncClient(base_url=running.url) as client:
-        assert (await client.get("/")).status_code == 200
+        assert await serves()
         await ill()
         answers = [await client.get("/") for _ in range(3)]
         before = moody.requests
         refused = [await client.get("/") for _ in range(5)]
         spared = moody.requests == before
         await well()
-        async with asyncio.timeout(20):
-            while (await client.get("/")).status_code != 200:
-                await asyncio.sleep(0.05)
+        await eventually(serves)
         again = [(await client.get("/")).status_code for _ in range(10)]
 
     assert {answer.status_code for answer in answers} == {
