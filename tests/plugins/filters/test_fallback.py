@@ -146,6 +146,42 @@ async def test_what_is_kept_is_bounded_in_bytes_and_in_number() -> None:
     assert (many.state()["kept_answers"], large.state()["kept_answers"]) == (10, 3)
 
 
+async def test_keys_and_heads_count_as_bytes_too() -> None:
+    fallback = build(Fallback, last_good={"max_size": "20kB"})
+    for number in range(10):
+        await fallback(make_request(url=f"/{number}?{'q' * 4000}"), FakeUpstream(Response(200, {"x": "y" * 4000})))
+
+    assert fallback.state()["kept_answers"] == 2
+
+
+@pytest.mark.parametrize(
+    "answered",
+    [
+        Response(206, {"content-range": "bytes 0-0/9"}, b"a"),
+        Response(200, {"vary": "accept, *"}, b"a"),
+        Response(200, {"content-type": "text/event-stream"}, b"data: a\n\n"),
+    ],
+)
+async def test_what_is_no_whole_answer_for_everybody_is_not_kept(answered: Response) -> None:
+    fallback = build(Fallback, last_good={})
+    await fallback(make_request(headers={"range": "bytes=0-0"}), FakeUpstream(answered))
+
+    with pytest.raises(ConnectError):
+        await answer(fallback, FakeUpstream(ConnectError("x")))
+
+
+async def test_an_answer_that_varies_is_given_to_requests_that_say_the_same() -> None:
+    fallback = build(Fallback, last_good={})
+    packed = Response(200, {"vary": "Accept-Encoding, x-a", "content-encoding": "br"}, b"packed")
+    await fallback(make_request(headers={"accept-encoding": "br"}), FakeUpstream(packed))
+
+    again = {"headers": {"accept-encoding": "br"}}
+    assert await answer(fallback, FakeUpstream(ConnectError("x")), **again) == (200, "failed", b"packed")
+    for other in ({}, {"accept-encoding": "gzip"}, {"accept-encoding": "br", "x-a": "1"}):
+        with pytest.raises(ConnectError):
+            await answer(fallback, FakeUpstream(ConnectError("x")), headers=other)
+
+
 async def test_a_key_of_ones_own_says_what_has_an_answer() -> None:
     fallback = build(Fallback, last_good={"key": "header:x-user"})
     await fallback(make_request(headers={"x-user": "ann", "cookie": "a"}), FakeUpstream(Response.text("ann's")))

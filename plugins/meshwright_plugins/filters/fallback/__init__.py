@@ -25,7 +25,9 @@ class Fallback(Filter[FallbackOptions]):
 
     They are tried in this order, as far as they are there; when none has an answer, what went wrong goes on. A degraded
     answer carries `x-degraded` with the reason: `open`, `failed`, `timeout`, `shed`, a status, or `manual`. A request
-    whose body has been streamed away cannot go to another service.
+    whose body has been streamed away cannot go to another service. Kept as last good are whole answers that are for
+    everybody: none of 206, no `private` and no `no-store`, no event streams. Of those with `vary` the last one is kept,
+    for requests that say the same in these fields.
 
     By hand, `degrade` at the admin API gives the fallback without calling the service, and `restore` ends that. Put it
     around `retry`, `timeout` and `circuit_breaker`, which are to have done what they can before.
@@ -90,7 +92,7 @@ class Fallback(Filter[FallbackOptions]):
             await response.aclose()
             return degraded
         if key is not None and self._kept is not None:
-            self._kept.keep(key, response)
+            self._kept.keep(key, request, response)
         return response
 
     async def _instead(self, request: Request, reason: str, error: Exception | None) -> Response | None:
@@ -110,7 +112,7 @@ class Fallback(Filter[FallbackOptions]):
     async def _last_good(self, request: Request, error: Exception | None) -> Response | None:
         assert self._kept is not None
         key = self._kept.key_of(request)
-        return self._kept.get(key) if key is not None else None
+        return self._kept.get(key, request) if key is not None else None
 
     def state(self) -> Mapping[str, Any]:
         kept = {} if self._kept is None else {"kept_answers": len(self._kept)}

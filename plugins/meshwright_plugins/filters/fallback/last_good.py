@@ -13,8 +13,13 @@ from meshwright_sdk.headers import RawHeaders
 _METHODS = frozenset(("GET", "HEAD"))
 _PERSONAL = (b"authorization", b"cookie")
 _NOT_KEPT = frozenset((b"set-cookie", b"date", b"age", b"content-length"))
+_PARTIAL = 206
 _OVERHEAD = 512
-"""Bytes that an answer without content is taken to need."""
+"""Bytes that an answer is taken to need beside its key, its fields and its content."""
+
+
+Varied = tuple[tuple[bytes, bytes | None], ...]
+"""Fields that an answer varies with, and what the request said in each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +28,20 @@ class _Answer:
     fields: RawHeaders
     data: bytes
     at: float
+    varied: Varied
+    """What the request said in the fields that the answer varies with, empty for nothing."""
+
+    def suits(self, request: Request) -> bool:
+        """Return whether the request says the same in these fields (RFC 9111, section 4.1)."""
+        return all(request.headers.get_bytes(name) == value for name, value in self.varied)
+
+    def size(self, key: str) -> int:
+        """Return the bytes that it takes with its key."""
+        return _OVERHEAD + len(key) + len(self.data) + sum(len(name) + len(value) for name, value in self.fields)
 
 
 class LastGood:
-    """Answers of 2xx and what they were to; an answer that says `no-store` or `private` is not kept."""
+    """Answers of 2xx and what they were to, the last of those that vary; none that is in part or somebody's own."""
 
     def __init__(self, options: LastGoodOptions, now: Callable[[], float]) -> None:
         self._options = options
@@ -47,10 +62,10 @@ class LastGood:
             return None
         return f"{request.method} {request.scheme}://{request.host}{request.target}"
 
-    def get(self, key: str) -> Response | None:
-        """Return the kept answer with its Age (RFC 9111, section 5.1), unless it is too old."""
+    def get(self, key: str, request: Request) -> Response | None:
+        """Return the kept answer with its Age (RFC 9111, section 5.1), unless it is too old or of another variant."""
         answer = self._answers.get(key)
-        if answer is None:
+        if answer is None or not answer.suits(request):
             return None
         age_s = self._now() - answer.at
         if age_s > self._options.max_age:
@@ -60,15 +75,19 @@ class LastGood:
         headers = Headers.from_raw([*answer.fields, (b"age", b"%d" % age_s)])
         return Response(answer.status, headers, Body(answer.data))
 
-    def keep(self, key: str, response: Response) -> None:
+    def keep(self, key: str, request: Request, response: Response) -> None:
         """Keep a good answer: now when its content is there, else when it has streamed by."""
-        if response.status // 100 != 2 or response.tunnel is not None or _is_personal(response):
+        status = response.status
+        if status // 100 != 2 or status == _PARTIAL or response.tunnel is not None or not _may_be_kept(response):
             return
-        status, fields = response.status, _kept(response)
+        varied = _varied(request, response)
+        if varied is None:
+            return
+        fields = _kept(response)
 
         def put(data: bytes | None) -> None:
             if data is not None:
-                self._put(key, _Answer(status, fields, data, self._now()))
+                self._put(key, _Answer(status, fields, data, self._now(), varied))
 
         if not response.body.spent:
             body = tee(response.body, int(self._options.max_body), put)
@@ -78,14 +97,14 @@ class LastGood:
     def _put(self, key: str, answer: _Answer) -> None:
         self._drop(key)
         self._answers[key] = answer
-        self._size += _OVERHEAD + len(answer.data)
+        self._size += answer.size(key)
         while self._size > self._options.max_size or len(self._answers) > self._options.max_answers:
             self._drop(next(iter(self._answers)))
 
     def _drop(self, key: str) -> None:
         answer = self._answers.pop(key, None)
         if answer is not None:
-            self._size -= _OVERHEAD + len(answer.data)
+            self._size -= answer.size(key)
 
 
 def _kept(response: Response) -> RawHeaders:
@@ -93,8 +112,22 @@ def _kept(response: Response) -> RawHeaders:
     return [field for field in response.headers.raw if field[0] not in _NOT_KEPT]
 
 
-def _is_personal(response: Response) -> bool:
+def _may_be_kept(response: Response) -> bool:
+    """Return whether it is for everybody, and has an end: a stream of events is of no use a second time."""
     for name, value in response.headers.raw:
         if name == b"cache-control" and any(word in value.lower() for word in (b"no-store", b"private")):
-            return True
-    return False
+            return False
+        if name == b"content-type" and value.lower().startswith(b"text/event-stream"):
+            return False
+    return True
+
+
+def _varied(request: Request, response: Response) -> Varied | None:
+    """Return what the request says in the fields that `vary` names; None for an answer that varies with anything."""
+    values = [value for name, value in response.headers.raw if name == b"vary"]
+    if not values:
+        return ()
+    names = [name for name in (each.strip().lower() for each in b",".join(values).split(b",")) if name]
+    if b"*" in names:
+        return None
+    return tuple((name, request.headers.get_bytes(name)) for name in names)

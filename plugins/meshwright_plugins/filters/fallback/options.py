@@ -18,7 +18,9 @@ class LastGoodOptions(Options):
         Duration("1h"), description="How old an answer may be when it is given again."
     )
     max_size: Size = Field(
-        Size("16MiB"), ge=1, description="Bytes of content kept in each worker; the oldest go when it is full."
+        Size("16MiB"),
+        ge=1,
+        description="Bytes kept in each worker, keys and heads included; the oldest go when it is full.",
     )
     max_body: Size = Field(Size("1MiB"), ge=1, description="Longest content of one answer that is kept.")
     max_answers: PositiveInt = Field(10_000, description="Answers kept in each worker at most.")
