@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from hashlib import blake2b
 from types import CodeType
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from meshwright_sdk.request import Request
 
 _PYTHON = "python:"
+LONGEST_KEPT = 128
+"""Characters of a key that is kept as it is."""
 
 
 class Expression:
@@ -67,6 +70,14 @@ class Key:
         else:
             self.of = _compiled(self.text)
 
+    def kept_of(self, request: Request) -> str:
+        """Return what to keep something of the request under: the text, or for a long one its digest.
+
+        Clients write what is in keys, up to the length of a head; a hundred thousand of these would fill the memory.
+        """
+        text = self.of(request)
+        return text if len(text) <= LONGEST_KEPT else _digest(text)
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Key) and other.text == self.text
 
@@ -94,6 +105,10 @@ class Key:
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         """Describe the text form."""
         return {"type": "string", "examples": ["client", "header:x-tenant", "claim:sub", "{client}/{route}"]}
+
+
+def _digest(text: str) -> str:
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=24).hexdigest()
 
 
 def _compiled(text: str) -> Callable[[Request], str]:

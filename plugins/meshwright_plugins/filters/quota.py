@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from math import ceil
@@ -23,6 +24,8 @@ from meshwright_sdk import (
     TooManyRequestsError,
     headers_of,
 )
+
+logger = logging.getLogger("meshwright.quota")
 
 _LONGEST_S = {"hour": 3_600, "day": 86_400, "month": 31 * 86_400}
 _KEPT_ON_S = 86_400
@@ -76,9 +79,10 @@ class Quota(Filter[QuotaOptions]):
         if context.store is None:
             raise ValueError("expected a store to count in; got none")
         self._store = context.store
-        self._key = options.key.of
+        self._key = options.key.kept_of
         self._fields = LimitFields(options.name, options.limit, _LONGEST_S[options.per]) if options.headers else None
         self._begin = self._end = 0
+        self._warned = False
         self._prefix = ""
         self._spent: Entries[None] = Entries(_MOST_SPENT)
         self._counts = {
@@ -117,12 +121,14 @@ class Quota(Filter[QuotaOptions]):
         """Count the request and return which one it is; 0 when the store is away and all are let through."""
         try:
             return await self._store.increment(key, ttl_s=left_s + _KEPT_ON_S)
-        except StoreError as error:
+        except (StoreError, ValueError) as error:  # the latter where somebody else has put no counter in its place
             self._counts["store_failed"].value += 1
+            if isinstance(error, ValueError) and not self._warned:
+                self._warned = True
+                logger.warning("quota %s: cannot count: %s", self.options.name, error)
             if self.options.on_store_failure == "allow":
                 return 0
-            headers_of(error)["retry-after"] = "1"
-            raise
+            raise StoreError(str(error), headers={"retry-after": "1"}) from error
 
     def _refusal(self, left_s: float) -> TooManyRequestsError:
         expected = f"at most {self.options.limit} requests a {self.options.per}"

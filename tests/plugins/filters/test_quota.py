@@ -34,9 +34,11 @@ class AwayStore(Memory):
 
 class CountingStore(Memory):
     asked = 0
+    longest_key = 0
 
     async def increment(self, key: str, amount: int = 1, *, ttl_s: float | None = None) -> int:
         self.asked += 1
+        self.longest_key = max(self.longest_key, len(key))
         return await super().increment(key, amount, ttl_s=ttl_s)
 
 
@@ -110,6 +112,36 @@ async def test_what_happens_without_the_store_is_chosen(choice: str, through: in
     assert told == ["1"] * (3 - through)
     assert len(upstream.requests) == through
     assert quota.state()["store_failed"] == 3
+
+
+@pytest.mark.parametrize(("choice", "status"), [("allow", 200), ("deny", 503)])
+async def test_what_is_no_counter_is_as_a_store_that_is_away(
+    choice: str, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock, store = ManualClock(), build(Memory)
+    begin, _ = period("month", clock.wall())
+    await store.set(f"quota:quota:month:{begin}:ann", b"no counter")
+    quota = build(Quota, limit=1, key="header:x-user", store=store, on_store_failure=choice, clock=clock)
+
+    statuses = []
+    for _ in range(2):
+        try:
+            statuses.append((await quota(make_request(headers={"x-user": "ann"}), FakeUpstream())).status)
+        except StoreError as error:
+            statuses.append(error.status)
+
+    assert statuses == [status] * 2
+    assert quota.state()["store_failed"] == 2
+    (record,) = caplog.records
+    assert "quota quota: cannot count: key 'quota:quota:month:" in record.message
+
+
+async def test_of_a_long_key_a_short_digest_is_kept() -> None:
+    store = build(CountingStore)
+    quota = build(Quota, limit=2, key="header:x-user", store=store)
+
+    assert [await admitted(quota, 3, headers={"x-user": user * 60_000}) for user in "ab"] == [2, 2]
+    assert store.longest_key < 100
 
 
 @pytest.mark.parametrize("options", [{}, {"limit": 0}, {"limit": 1, "per": "week"}, {"limit": 1, "name": "a b"}])

@@ -43,6 +43,18 @@ class AwayStore(Memory):
         raise StoreError("redis: away")
 
 
+class NotingStore(Memory):
+    """Notes the keys that it is asked for."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.keys: set[str] = set()
+
+    async def take(self, key: str, rate: Rate, burst: int, amount: int = 1) -> Taken:
+        self.keys.add(key)
+        return await super().take(key, rate, burst, amount)
+
+
 async def test_it_keeps_to_the_contract_of_filters() -> None:
     for mode in ("local", "exact", "leased"):
         await check_filter(build(RateLimit, rate="1000/s", mode=mode, store=build(Memory)))
@@ -267,6 +279,29 @@ async def test_a_request_that_is_denied_without_the_store_may_come_again() -> No
         await limit(make_request(), FakeUpstream())
 
     assert (caught.value.status, headers_of(caught.value)["retry-after"]) == (503, "1")
+
+
+@pytest.mark.parametrize("mode", ["exact", "leased"])
+async def test_requests_that_are_denied_together_share_no_fields(mode: str) -> None:
+    denying = build(RateLimit, rate="1/m", mode=mode, store=build(AwayStore), on_store_failure="deny")
+    around = build(RateLimit, rate="9/s", name="around")
+
+    async def refused() -> int:
+        with pytest.raises(StoreError) as caught:
+            await around(make_request(), lambda request: denying(request, FakeUpstream()))
+        return len(headers_of(caught.value).raw)
+
+    assert await asyncio.gather(*(refused() for _ in range(4))) == [3] * 4  # retry-after and the two of `around`
+
+
+async def test_of_a_long_key_a_short_digest_is_kept() -> None:
+    store = build(NotingStore)
+    limit = build(RateLimit, rate="1/m", burst=1, key="header:x-user", mode="exact", store=store)
+    users = ["u" * 60_000, "u" * 60_000 + "v", "v" * 60_000]
+
+    assert [await admitted(limit, 2, headers={"x-user": user}) for user in users] == [1, 1, 1]
+    assert len(store.keys) == 3
+    assert max(map(len, store.keys)) < 100
 
 
 def test_no_more_keys_are_kept_than_said() -> None:

@@ -50,7 +50,7 @@ class RateLimit(Filter[RateLimitOptions]):
 
     def __init__(self, options: RateLimitOptions, context: Context) -> None:
         super().__init__(options, context)
-        self._key = options.key.of
+        self._key = options.key.kept_of
         self._now = context.clock.monotonic
         self._local = LocalLimit(options, context.clock.monotonic)
         self._shared = _shared(options, context)
@@ -89,8 +89,8 @@ class RateLimit(Filter[RateLimitOptions]):
         except StoreError as error:
             self._counts["store_failed"].value += 1
             if self.options.on_store_failure == "deny":
-                headers_of(error)["retry-after"] = "1"
-                raise
+                # Another error for each request: those that waited together have all got the same one.
+                raise StoreError(error.detail, headers={"retry-after": "1"}) from error
             return self._local.take(key) if self.options.on_store_failure == "local" else _UNKNOWN
 
     def _refusal(self, taken: Taken) -> TooManyRequestsError:

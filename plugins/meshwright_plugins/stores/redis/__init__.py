@@ -75,20 +75,20 @@ class Redis(Store[RedisOptions]):
         return {"servers": servers, "waiting": self._waiting}
 
     async def get(self, key: str) -> bytes | None:
-        name = f"{self._values}{key}".encode()
+        name = f"{self._values}{key}".encode(errors="surrogatepass")
         value: bytes | None = await self._ask(name, pack(b"GET", name))
         return value
 
     async def set(self, key: str, value: bytes, *, ttl_s: float | None = None) -> None:
-        name = f"{self._values}{key}".encode()
+        name = f"{self._values}{key}".encode(errors="surrogatepass")
         await self._ask(name, pack(b"SET", name, value, *_expiry(ttl_s)))
 
     async def delete(self, key: str) -> bool:
-        name = f"{self._values}{key}".encode()
+        name = f"{self._values}{key}".encode(errors="surrogatepass")
         return bool(await self._ask(name, pack(b"DEL", name)))
 
     async def increment(self, key: str, amount: int = 1, *, ttl_s: float | None = None) -> int:
-        name, digits = f"{self._values}{key}".encode(), b"%d" % amount
+        name, digits = f"{self._values}{key}".encode(errors="surrogatepass"), b"%d" % amount
         payload = pack(b"INCRBY", name, digits) if ttl_s is None else INCREMENT.call(name, digits, _ms(ttl_s))
         try:
             return int(await self._ask(name, payload))
@@ -100,7 +100,7 @@ class Redis(Store[RedisOptions]):
     async def take(self, key: str, rate: Rate, burst: int, amount: int = 1) -> Taken:
         if not 1 <= amount <= burst:
             raise ValueError(f"amount: expected 1 to the burst of {burst}; got {amount}")
-        name = f"{self._buckets}{key}".encode()
+        name = f"{self._buckets}{key}".encode(errors="surrogatepass")
         if amount > 1:
             reply = await self._ask(name, bucket_command(name, rate, burst, b"%d" % amount, b"0"))
             return read_bucket(reply, rate, burst, amount)
@@ -113,7 +113,7 @@ class Redis(Store[RedisOptions]):
     async def grant(self, key: str, rate: Rate, burst: int, amount: int = 1) -> Taken:
         if amount < 1:
             raise ValueError(f"amount: expected 1 or more; got {amount}")
-        name = f"{self._buckets}{key}".encode()
+        name = f"{self._buckets}{key}".encode(errors="surrogatepass")
         reply = await self._ask(name, bucket_command(name, rate, burst, b"%d" % amount, b"1"))
         return read_bucket(reply, rate, burst, 1)
 
@@ -122,7 +122,7 @@ class Redis(Store[RedisOptions]):
             raise ValueError(f"amount: expected 1 to the limit of {limit}; got {amount}")
         if not 0 < window_s < _LONGEST_MS:
             raise ValueError(f"window_s: expected more than 0 seconds; got {window_s}")
-        name = f"{self._windows}{key}".encode()
+        name = f"{self._windows}{key}".encode(errors="surrogatepass")
         if amount > 1:
             return read_window(await self._ask(name, window_command(name, limit, window_s, b"%d" % amount, b"0")))
         call = self._window_calls.get(name)
@@ -134,7 +134,7 @@ class Redis(Store[RedisOptions]):
     async def compare_and_set(
         self, key: str, expected: bytes | None, value: bytes, *, ttl_s: float | None = None
     ) -> bool:
-        name = f"{self._values}{key}".encode()
+        name = f"{self._values}{key}".encode(errors="surrogatepass")
         if expected is None:
             return await self._ask(name, pack(b"SET", name, value, b"NX", *_expiry(ttl_s))) is not None
         return bool(await self._ask(name, SWAP.call(name, expected, value, *_expiry(ttl_s)[1:])))
@@ -149,11 +149,11 @@ class Redis(Store[RedisOptions]):
         return self._subscriptions.subscribe(f"{self._channel}{channel}", self._tasks)
 
     async def acquire(self, key: str, holder: str, *, ttl_s: float) -> bool:
-        name = f"{self._leases}{key}".encode()
+        name = f"{self._leases}{key}".encode(errors="surrogatepass")
         return bool(await self._ask(name, ACQUIRE.call(name, holder.encode(), _ms(ttl_s))))
 
     async def release(self, key: str, holder: str) -> bool:
-        name = f"{self._leases}{key}".encode()
+        name = f"{self._leases}{key}".encode(errors="surrogatepass")
         return bool(await self._ask(name, RELEASE.call(name, holder.encode())))
 
     async def _ask(self, name: bytes, payload: bytes) -> Any:
