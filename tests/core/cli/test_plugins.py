@@ -19,7 +19,7 @@ def test_the_list_has_every_kind_with_names_and_summaries(call: Call) -> None:
     lines = result.stdout.splitlines()
     assert result.exit_code == 0
     assert [line for line in lines if line and not line.startswith(" ")] == [
-        *("Filters", "Routers", "Balancers", "Discovery", "Stores", "Configuration sources"),
+        *("Filters", "Routers", "Balancers", "Policies", "Discovery", "Stores", "Configuration sources"),
     ]
     assert any(line.startswith("  request_id ") and "Give each request an id" in line for line in lines)
 
