@@ -14,6 +14,7 @@ from meshwright_plugins.filters.cache.look import Look, noticed_in
 from meshwright_plugins.filters.cache.memory import MemoryShelf
 from meshwright_plugins.filters.cache.options import CacheOptions
 from meshwright_plugins.filters.cache.shared import SharedShelf
+from meshwright_plugins.filters.cache.storing import Storing
 from meshwright_sdk import CallNext, Context, DownstreamError, Filter, Request, Response
 
 _ALONE = frozenset((b"range", b"if-range", b"if-match", b"if-unmodified-since"))
@@ -73,13 +74,13 @@ class Cache(Filter[CacheOptions]):
         self._shared = _shared(options, context, owner) if options.shared else None
         shelf = self._memory if self._memory is not None else self._shared
         assert shelf is not None
-        self._shelf: MemoryShelf | SharedShelf = shelf
         self._now = shelf.now
         self._heeds = options.client_directives
         self._name = options.name.encode("ascii")
         self._counts = Counts(context, owner)
         self._hits = self._counts.hit
-        self._fetching = Fetching(options, context, shelf, self._counts)
+        self._storing = Storing(options, context, shelf)
+        self._fetching = Fetching(options, context, self._storing, self._counts)
         self._declare(context, owner)
 
     def _declare(self, context: Context, owner: str) -> None:
@@ -99,7 +100,7 @@ class Cache(Filter[CacheOptions]):
             )
 
     async def close(self) -> None:
-        self._fetching.purge("")
+        self._storing.purge("")
 
     async def __call__(self, request: Request, call_next: CallNext) -> Response:
         method = request.method
@@ -166,7 +167,7 @@ class Cache(Filter[CacheOptions]):
         response = await call_next(request)
         if 200 <= response.status < 400:
             for key in self._keys.changed(request, response):
-                await self._fetching.forget(key)
+                await self._storing.forget(key)
         return response
 
     def state(self) -> Mapping[str, Any]:
@@ -178,7 +179,7 @@ class Cache(Filter[CacheOptions]):
         unknown = arguments.keys() - {"prefix"}
         if unknown:
             raise ValueError(f"arguments: expected prefix or none; got {', '.join(sorted(unknown))}")
-        self._fetching.purge(arguments.get("prefix", ""))
+        self._storing.purge(arguments.get("prefix", ""))
 
 
 def _shared(options: CacheOptions, context: Context, owner: str) -> SharedShelf:

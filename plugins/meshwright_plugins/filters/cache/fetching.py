@@ -1,11 +1,9 @@
-"""`Fetching`: asking the service, once for all who want the same, and storing its answers; no looking up in here."""
+"""`Fetching`: asking the service, once for all who want the same; looking up and storing go elsewhere."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from email.utils import formatdate
-from math import inf
 
 from meshwright_plugins.filters.cache.answer import Answer, Use, stored_fields
 from meshwright_plugins.filters.cache.conditions import CONDITIONS, is_current
@@ -15,10 +13,10 @@ from meshwright_plugins.filters.cache.flights import NOTHING_FOR_OTHERS, Flight,
 from meshwright_plugins.filters.cache.look import Look
 from meshwright_plugins.filters.cache.memory import MemoryShelf
 from meshwright_plugins.filters.cache.options import CacheOptions
-from meshwright_plugins.filters.cache.shared import SharedShelf
 from meshwright_plugins.filters.cache.spool import Broken, Room, Spool
-from meshwright_plugins.filters.cache.terms import Terms, fields_of, is_useful, refusal, terms_of
-from meshwright_plugins.filters.cache.variants import MOST_NAMES, names_in, values_of
+from meshwright_plugins.filters.cache.storing import Storing
+from meshwright_plugins.filters.cache.terms import Terms
+from meshwright_plugins.filters.cache.variants import values_of
 from meshwright_sdk import Body, Context, DeadlineError, Entries, OverloadError, Response, Timeouts, UpstreamError
 from meshwright_sdk.headers import RawHeaders
 
@@ -31,32 +29,25 @@ _OWN_FAULTS = (DeadlineError, OverloadError)
 _MOST_KEYS = 10_000
 _MOST_BACKGROUND = 100
 _BACKGROUND_S = 30.0
-_REMEMBERED_S = 60.0
-"""How long a change is remembered, so that what was asked for before it is not stored after it."""
 
 
 class Fetching:
     """Asks the service for what no stored answer is there for, or to hear that one is still right."""
 
-    def __init__(
-        self, options: CacheOptions, context: Context, shelf: MemoryShelf | SharedShelf, counts: Counts
-    ) -> None:
+    def __init__(self, options: CacheOptions, context: Context, storing: Storing, counts: Counts) -> None:
         self.flights = Flights()
         self.background = 0
-        self._open = 0
         self._room = Room(int(options.max_size))
         self._options = options
-        self._defaults = options.defaults()
         self._max_body = int(options.max_body)
         self._name = options.name.encode("ascii")
         self._clock = context.clock
         self._tasks = context.tasks
-        self._shelf = shelf
+        self._storing = storing
+        self._shelf = storing.shelf
         self._counts = counts
         self._timeouts = Timeouts(context.clock)
         self._passed: Entries[None] = Entries(_MOST_KEYS)
-        self._changed: Entries[float] = Entries(_MOST_KEYS)
-        self._purged_at = -inf
 
     async def answer(self, look: Look) -> Response:
         """Return the service's answer, or another request's that wanted the same; raises what the service does."""
@@ -102,7 +93,7 @@ class Fetching:
         """Ask the service; whoever waits for this one learns of the end, whichever it is."""
         request = look.request
         own = request.headers
-        self._open += 1
+        self._storing.open += 1
         try:
             request.headers = look.headers()
             try:
@@ -125,7 +116,7 @@ class Fetching:
                 lead.leave()
             raise
         finally:
-            self._open -= 1
+            self._storing.open -= 1
 
     async def _answered(self, look: Look, response: Response, lead: Lead | None) -> Response:
         if response.status == 304 and look.stored is not None and look.asks:
@@ -150,8 +141,8 @@ class Fetching:
         fields = stored.updated_by(raw)
         age = [field for field in raw if field[0] == b"age"]
         await response.aclose()
-        terms = self._storable(look, stored.status, fields + age)
-        answer = self._made(look, stored.status, fields, terms or stored.terms, stored.data)
+        terms = self._storing.terms(look, stored.status, fields + age)
+        answer = self._storing.made(look, stored.status, fields, terms or stored.terms, stored.data)
         await self._store(look, answer, lead, refused=terms is None)
         self._counts.revalidated.value += 1
         return answer.give(look.method, look.noticed, self._shelf.now(), self._note(look, b"; fwd-status=304"))
@@ -162,12 +153,12 @@ class Fetching:
         if look.method != "GET":
             raw.append((b"cache-status", self._note(look)))
             return response
-        terms = self._storable(look, response.status, raw) if self._has_room_for(response) else None
+        terms = self._storing.terms(look, response.status, raw) if self._storing.has_room_for(response) else None
         if terms is None:
             return await self._let_go(look, response, lead)
         fields, body = stored_fields(raw), response.body
         if body.data is not None:
-            answer = self._made(look, response.status, fields, terms, body.data)
+            answer = self._storing.made(look, response.status, fields, terms, body.data)
             await self._store(look, answer, lead)
             if _has_it(look, response):
                 await response.aclose()
@@ -181,14 +172,14 @@ class Fetching:
         """Store a body that streams when all of it has come."""
         status, length = response.status, response.body.length
         kept_at = self._shelf.now()
-        self._open += 1
+        self._storing.open += 1
 
         def done(content: bytes | Broken) -> None:
-            self._open -= 1
+            self._storing.open -= 1
             if isinstance(content, bytes):
-                answer = self._made(look, status, fields, terms, content, kept_at)
+                answer = self._storing.made(look, status, fields, terms, content, kept_at)
                 if isinstance(self._shelf, MemoryShelf):
-                    self._put(self._shelf, look, answer, lead)
+                    self._stored(look, answer if self._storing.put_now(self._shelf, look, answer) else None, lead)
                 else:
                     self._tasks.spawn(self._store(look, answer, lead), name="answer for the cache")
             elif content is Broken.TOO_LONG:
@@ -204,7 +195,7 @@ class Fetching:
         if response.status < 500:
             self._pass(look, lead)
             if look.stored is not None:
-                await self.forget(look.key)
+                await self._storing.forget(look.key)
         elif lead is not None:
             lead.land(NOTHING_FOR_OTHERS)
         if _has_it(look, response):
@@ -223,27 +214,21 @@ class Fetching:
             lead.land(NOTHING_FOR_OTHERS)
 
     async def _store(self, look: Look, answer: Answer, lead: Lead | None, *, refused: bool = False) -> None:
+        """Store an answer, or forget what stood in its place, and tell who waits for it."""
+        stored = False
         try:
             if refused:
-                await self.forget(look.key)
-            elif isinstance(self._shelf, MemoryShelf):
-                self._put(self._shelf, look, answer, lead)
-            elif not self._is_outdated(look):
-                await self._shelf.put(look.key, look.raw, answer)
-                if lead is not None:
-                    lead.land(Landing(answer))
+                await self._storing.forget(look.key)
+            else:
+                stored = await self._storing.put(look, answer)
         finally:
-            if lead is not None:
-                lead.land(NOTHING_FOR_OTHERS)
+            self._stored(look, answer if stored else None, lead)
 
-    def _put(self, shelf: MemoryShelf, look: Look, answer: Answer, lead: Lead | None) -> None:
-        outdated = self._is_outdated(look)
-        if not outdated:
-            shelf.put(look.key, look.raw, answer)
-            if look.passed:
-                self._passed.pop(look.variant, self._clock.monotonic())
+    def _stored(self, look: Look, answer: Answer | None, lead: Lead | None) -> None:
+        if answer is not None and look.passed:
+            self._passed.pop(look.variant, self._clock.monotonic())
         if lead is not None:
-            lead.land(NOTHING_FOR_OTHERS if outdated else Landing(answer))
+            lead.land(NOTHING_FOR_OTHERS if answer is None else Landing(answer))
 
     def refresh(self, look: Look) -> None:
         """Ask the service in the background, unless somebody does already; at most so many at a time."""
@@ -276,25 +261,6 @@ class Fetching:
             if response is not None:
                 await response.aclose()
 
-    async def forget(self, key: str) -> None:
-        """Give nothing any more that is stored under the key, or was asked for by now."""
-        if self._open:
-            now = self._clock.monotonic()
-            self._changed.put(key, self._shelf.now(), now, now + _REMEMBERED_S)
-        if isinstance(self._shelf, MemoryShelf):
-            self._shelf.remove(key)
-        else:
-            await self._shelf.remove(key)
-
-    def purge(self, prefix: str) -> None:
-        """Give nothing any more whose key begins so; what is being fetched is not stored."""
-        self._purged_at = self._shelf.now()
-        self._shelf.purge(prefix)
-
-    def _is_outdated(self, look: Look) -> bool:
-        changed = self._changed.get(look.key, self._clock.monotonic())
-        return look.began <= self._purged_at or (changed is not None and look.began <= changed.value)
-
     def _stand_in(self, look: Look) -> Response | None:
         """Return what is stored in place of a failure, when it may be given (RFC 5861, section 4)."""
         stored, now = look.stored, self._shelf.now()
@@ -302,47 +268,6 @@ class Fetching:
             return None
         self._counts.stale.value += 1
         return stored.give(look.method, look.noticed, now, self._note(look, b"; detail=stale-if-error"))
-
-    def _storable(self, look: Look, status: int, raw: RawHeaders) -> Terms | None:
-        """Return the terms on which a response may be stored, or None when it may not, or need not."""
-        found = fields_of(raw)
-        authorized = b"authorization" in look.noticed
-        if refusal(status, found, authorized=authorized, cookies=self._options.store_with_cookies) is not None:
-            return None
-        if len(names_in(found.get(b"vary", b""))) > MOST_NAMES:
-            return None
-        terms = terms_of(
-            status,
-            found,
-            delay_s=max(0.0, self._shelf.now() - look.began),
-            received_at=self._clock.wall(),
-            defaults=self._defaults,
-        )
-        return terms if is_useful(found, terms) else None
-
-    def _has_room_for(self, response: Response) -> bool:
-        body = response.body
-        return response.tunnel is None and not body.spent and (body.length is None or body.length <= self._max_body)
-
-    def _made(
-        self, look: Look, status: int, fields: RawHeaders, terms: Terms, data: bytes, kept_at: float | None = None
-    ) -> Answer:
-        dated = any(name == b"date" for name, _ in fields)
-        fields = [field for field in fields if field[0] != b"content-length"]
-        if not dated:
-            fields.append((b"date", formatdate(self._clock.wall(), usegmt=True).encode("ascii")))
-        if status != 204:
-            fields.append((b"content-length", b"%d" % len(data)))
-        names = names_in(b",".join(value for name, value in fields if name == b"vary"))
-        return Answer(
-            status,
-            fields,
-            data,
-            terms,
-            kept_at=self._shelf.now() if kept_at is None else kept_at,
-            names=names,
-            values=values_of(names, look.raw),
-        )
 
     def _note(self, look: Look, more: bytes = b"") -> bytes:
         return self._name + b"; fwd=" + look.why + more

@@ -22,8 +22,10 @@ async def chunks(*parts: bytes) -> AsyncIterator[bytes]:
 class Rig:
     """Ask `rig.get()`; what has reached the service is in `rig.requests`."""
 
-    def __init__(self, *answers: Answer, store: AnyStore | None = None, **options: Any) -> None:
-        self.clock = ManualClock()
+    def __init__(
+        self, *answers: Answer, clock: ManualClock | None = None, store: AnyStore | None = None, **options: Any
+    ) -> None:
+        self.clock = clock or ManualClock()
         self.tasks = Tasks()
         self.requests: list[Request] = []
         self._service = FakeUpstream(*answers)
