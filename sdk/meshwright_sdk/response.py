@@ -51,7 +51,7 @@ class Response:
     ) -> None:
         self.status = status
         self.headers = headers if isinstance(headers, Headers) else Headers(headers)
-        self._body = _as_body(body)
+        self._body = body if isinstance(body, Body) else _as_body(body)
         self.endpoint: Endpoint | None = None
         self.tunnel: Tunnel | None = None
         self.closed = False

@@ -176,7 +176,9 @@ class UpstreamConnection(asyncio.Protocol):
             return
         if data or request.method in _WITH_BODY:
             more.append(b"content-length: %d" % len(data))
-        self.write(self._writer.write(start, request.headers.raw, more, data))
+        message = self._writer.write(start, request.headers.raw, more, data)
+        self._written_bytes += len(message)
+        self._transport.write(message)  # it is not closing: `exchange` has looked
 
     def _send_stream(self, start: bytes, request: Request, more: list[bytes]) -> None:
         body = request.body
@@ -251,7 +253,9 @@ class UpstreamConnection(asyncio.Protocol):
         begun = self._begun
         if begun:
             data = begun + data
-        end = data.find(HEAD_END, max(0, len(begun) - 3))
+            end = data.find(HEAD_END, max(0, len(begun) - 3))
+        else:
+            end = data.find(HEAD_END)
         if (len(data) if end < 0 else end) > MAX_HEAD_BYTES:
             raise ProtocolError(f"upstream: expected a head of at most {MAX_HEAD_BYTES} bytes")
         if end < 0:
@@ -305,30 +309,38 @@ class UpstreamConnection(asyncio.Protocol):
         """Answer the waiting request: with a whole body when all of it is here, else with a stream."""
         waiter = self._waiter
         assert waiter is not None
+        if head.length == len(data) and not has_no_body(self._method, status):
+            self._waiter = None
+            body = Body(data)  # what nearly always comes: all of it and nothing else
+            self._finish_if_sent()
+        else:
+            body = self._begin_body(status, head, data)
+        fields = head.fields.copy()
+        if not head.dated:
+            fields.append((b"date", date_at(int(time()))))  # RFC 9110, section 6.6.1
+        waiter.set_result(Response(status, Headers.from_raw(fields), body))
+
+    def _begin_body(self, status: int, head: Head, data: bytes) -> Body:
         content = self._content_reader(status, head)
         piece, rest = content.feed(data) if not content.complete else (b"", data)
         if rest:
             self._keep_alive = False  # what it is belongs to no request, and goes with the connection
         if content.complete and not content.trailers:
             self._waiter = None
-            body = Body(piece)
             self._finish_if_sent()
-        else:
-            stream = BodyStream(self)
-            body = Body.stream(stream, length=head.length)
-            if piece:
-                stream.feed(piece)
-            self._waiter = None
-            self._stream = stream
-            self._content = content
-            if content.complete:
-                self._end_body(content)
-            elif content.behind:
-                self._fall_behind(content)
-        fields = head.fields.copy()
-        if not head.dated:
-            fields.append((b"date", date_at(int(time()))))  # RFC 9110, section 6.6.1
-        waiter.set_result(Response(status, Headers.from_raw(fields), body))
+            return Body(piece)
+        stream = BodyStream(self)
+        body = Body.stream(stream, length=head.length)
+        if piece:
+            stream.feed(piece)
+        self._waiter = None
+        self._stream = stream
+        self._content = content
+        if content.complete:
+            self._end_body(content)
+        elif content.behind:
+            self._fall_behind(content)
+        return body
 
     def _content_reader(self, status: int, head: Head) -> ContentReader:
         if has_no_body(self._method, status):

@@ -194,7 +194,7 @@ class HttpServerProtocol(asyncio.Protocol):
         try:
             if data[:2] == b"\r\n":
                 data = after_blank_lines(data)
-            end = data.find(HEAD_END, max(0, len(waiting) - 3))
+            end = data.find(HEAD_END, max(0, len(waiting) - 3) if waiting else 0)
             if end < 0:
                 if len(waiting) < 2 and data not in _NOT_BEGUN:
                     self.deadline = self._loop.time() + self._limits.header_timeout_s

@@ -106,6 +106,6 @@ class Visit:
     def __call__(self, error: BaseException | None) -> None:
         counts = self._counts
         counts.in_flight.value -= 1
-        counts.classes[min(self.status // 100, 5) - 1].value += 1
+        counts.classes[self.status // 100 - 1 if self.status < 600 else 4].value += 1
         counts.seconds.observe(perf_counter() - self._began)
         self._users.leave()

@@ -216,7 +216,7 @@ class Pool:
         """Take back a connection whose exchange is over."""
         if connection.closing:
             self.forget(connection)
-        elif not self._wake(connection):
+        elif not (self._waiters and self._wake(connection)):
             if self.closed or len(self._idle) >= self._limits.max_idle:
                 connection.close()  # it counts until it is closed
             else:

@@ -175,16 +175,33 @@ class Service:
             raise NoEndpointsError(f"service {self.name}: no endpoint is available")
         assert isinstance(endpoint, LiveEndpoint)
         request.endpoint = endpoint
-        if not self._observed:
-            return await self._send(endpoint, request)
         observers = self._observers  # they hear of the end too, whoever may have taken their place
-        attempt = observers.begin(endpoint, request)
+        attempt = observers.begin(endpoint, request) if self._observed else None
+        endpoint.begin()
         try:
-            response = await self._send(endpoint, request)
+            sent = request if self._keeps_host else _with_host(request, self._host or endpoint.host)
+            pool = endpoint.pool
+            connection = pool.take_idle() or await pool.take_new()
+            may_be_stale = connection.exchanges > 0
+            try:
+                response = await connection.exchange(sent)
+            except (ResetError, ProtocolError) as error:
+                if not may_be_stale:
+                    pool.no_answer(connection, error)
+                    raise
+                if isinstance(error, ProtocolError) or sent.method not in _REPEATABLE or not sent.body.replayable:
+                    raise
+                # The endpoint closed an idle connection while the request was on its way (RFC 9112, section 9.3.1).
+                response = await (await pool.take_new()).exchange(sent)
         except BaseException as error:
-            observers.end(attempt, None, error)
+            endpoint.failed()
+            if attempt is not None:
+                observers.end(attempt, None, error)
             raise
-        observers.end(attempt, response, None)
+        response.endpoint = endpoint
+        endpoint.answered(request, response)
+        if attempt is not None:
+            observers.end(attempt, response, None)
         return response
 
     async def probe(self, endpoint: Endpoint, request: Request) -> Response:
@@ -212,30 +229,6 @@ class Service:
     def _refuse_late(self, deadline: float) -> None:
         if self._clock.monotonic() >= deadline:
             raise DeadlineError(f"service {self.name}: the time for an answer was over before the request was sent")
-
-    async def _send(self, endpoint: LiveEndpoint, request: Request) -> Response:
-        sent = request if self._keeps_host else _with_host(request, self._host or endpoint.host)
-        pool = endpoint.pool
-        endpoint.begin()
-        try:
-            connection = pool.take_idle() or await pool.take_new()
-            may_be_stale = connection.exchanges > 0
-            try:
-                response = await connection.exchange(sent)
-            except (ResetError, ProtocolError) as error:
-                if not may_be_stale:
-                    pool.no_answer(connection, error)
-                    raise
-                if isinstance(error, ProtocolError) or sent.method not in _REPEATABLE or not sent.body.replayable:
-                    raise
-                # The endpoint closed an idle connection while the request was on its way (RFC 9112, section 9.3.1).
-                response = await (await pool.take_new()).exchange(sent)
-        except BaseException:
-            endpoint.failed()
-            raise
-        response.endpoint = endpoint
-        endpoint.answered(request, response)
-        return response
 
     def update(self, instances: Sequence[Instance]) -> None:
         """Take over discovery's list; endpoints that stay, be it with another weight, keep their pools and counts.
