@@ -239,7 +239,7 @@ async def test_a_stale_answer_is_given_again_when_the_service_confirms_it() -> N
     assert (response.status, response.body.data) == (200, b'content of "v1"')
     assert response.headers["cache-status"] == "meshwright; fwd=stale; fwd-status=304"
     asked = rig.requests[1]
-    assert "if-none-match" in asked.headers  # what was sent is put back: they are the client's again
+    assert asked.headers["if-none-match"] == '"other"'  # filters further out see the client's own again
     await rig.clock.advance(59)
     assert (await rig.get(), rig.asked) == ('content of "v1"', 2)
 
@@ -522,6 +522,15 @@ async def test_a_stale_answer_stands_in_for_a_failure(
     else:
         with pytest.raises(ConnectError):
             await rig.get()
+
+
+async def test_who_wants_no_stored_answer_gets_none_in_place_of_a_failure() -> None:
+    rig = Rig(answer("old", "max-age=60, stale-if-error=600"))
+    await rig.get()
+    rig.then(ConnectError("refused"))
+
+    with pytest.raises(ConnectError):
+        await rig.get(cache_control="no-cache")
 
 
 async def test_a_degraded_answer_is_not_stored_and_counts_as_a_failure() -> None:

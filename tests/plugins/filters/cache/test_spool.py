@@ -119,3 +119,21 @@ async def test_all_that_are_on_their_way_share_one_bound_and_give_back_what_they
     for spool in spools:
         await spool.aclose()
     assert room.used == 0
+
+
+async def test_a_generator_that_is_being_read_is_given_up_without_an_error() -> None:
+    closed = []
+
+    async def hanging() -> AsyncIterator[bytes]:
+        try:
+            yield b"a"
+            await asyncio.Event().wait()
+        finally:
+            closed.append(True)
+
+    spool = Spool(hanging(), 10, lambda content: None, Tasks(), Room(100))
+    await anext(spool)
+    await turns()
+    await spool.aclose()
+
+    assert closed == [True]
