@@ -37,7 +37,7 @@ services:
 
 DEAD_SERVICE = """
 routes:
-  - {{name: all, filters: [{{retry: {{on: [5xx], backoff: 1ms, backoff_max: 2ms, attempts: 5}}}}], to: backend}}
+  - {{name: all, filters: [{{retry: {{on: [5xx], backoff: 1ms, max_backoff: 2ms, attempts: 5}}}}], to: backend}}
 services:
   backend: {{endpoints: ["{url}"]}}
 """

@@ -26,7 +26,7 @@ BALANCERS: dict[str, dict[str, Any]] = {
     "maglev": {"key": "header:x-user"},
 }
 
-RETRY = {"on": ["503"], "attempts": 3, "backoff": "1ms", "backoff_max": "10ms"}
+RETRY = {"on": ["503"], "attempts": 3, "backoff": "1ms", "max_backoff": "10ms"}
 OUTAGES: dict[str, dict[str, Any]] = {
     "no retries": {},
     "retries without a budget": {"filters": [("retry", {**RETRY, "budget": "100%"})]},

@@ -31,7 +31,9 @@ _Span = Annotated[Duration, AfterValidator(_lasting)]
 class BreakerOptions(Options):
     """When a breaker opens, for how long, and what closes it again."""
 
-    consecutive: PositiveInt | None = Field(10, description="Failures in a row that open it; null for no such rule.")
+    consecutive_failures: PositiveInt | None = Field(
+        10, description="Failures in a row that open it; null for no such rule."
+    )
     failure_rate: _Share | None = Field(
         Percent("50%"), description="Share of failures in the window that opens it; null for no such rule."
     )
@@ -39,7 +41,7 @@ class BreakerOptions(Options):
         None, description="A request whose answer has not begun after this time is slow; null to look at no times."
     )
     slow_rate: _Share = Field(Percent("50%"), description="Share of slow requests in the window that opens it.")
-    minimum_requests: PositiveInt = Field(
+    min_requests: PositiveInt = Field(
         20, description="The two shares count from so many requests in the window on, in each worker."
     )
     window: _Span = Field(
@@ -50,29 +52,29 @@ class BreakerOptions(Options):
     growth: Annotated[float, Field(ge=1, le=100)] = Field(
         1.0, description="Each time that a trial fails, it stays open so many times as long as before."
     )
-    open_at_most: _Span = Field(Duration("5m"), description="What `growth` makes of `open_for` at most.")
+    max_open_for: _Span = Field(Duration("5m"), description="What `growth` makes of `open_for` at most.")
     trials: PositiveInt = Field(3, description="Requests that are let through at a time while it is half open.")
     successes: PositiveInt = Field(3, description="Trials in a row that must be answered well before it closes.")
 
     @model_validator(mode="after")
     def _has_a_rule(self) -> Self:
-        if self.consecutive is None and self.failure_rate is None and self.slow_after is None:
-            raise ValueError("expected one of consecutive, failure_rate and slow_after; got null for each")
-        if self.open_at_most < self.open_for:
-            raise ValueError(f"open_at_most: expected {self.open_for} (open_for) or more; got {self.open_at_most}")
+        if self.consecutive_failures is None and self.failure_rate is None and self.slow_after is None:
+            raise ValueError("expected one of consecutive_failures, failure_rate and slow_after; got null for each")
+        if self.max_open_for < self.open_for:
+            raise ValueError(f"max_open_for: expected {self.open_for} (open_for) or more; got {self.max_open_for}")
         return self
 
     def rules(self) -> BreakerRules:
         """Return what a `Breaker` goes by."""
         return BreakerRules(
-            consecutive=self.consecutive,
+            consecutive=self.consecutive_failures,
             failure_rate=self.failure_rate,
             slow_rate=self.slow_rate if self.slow_after is not None else None,
-            minimum=self.minimum_requests,
+            minimum=self.min_requests,
             window_s=self.window,
             open_s=self.open_for,
             growth=self.growth,
-            longest_open_s=self.open_at_most,
+            longest_open_s=self.max_open_for,
             trials=self.trials,
             successes=self.successes,
         )

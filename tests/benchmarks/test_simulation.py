@@ -11,7 +11,7 @@ from benchmarks.simulation.page import write_page
 from benchmarks.simulation.virtual_time import VirtualLoop
 
 SMALL = Plan(endpoints=20, gateways=4, seconds=5.0, slow_share=0.0)
-RETRY = ("retry", {"on": ["503"], "attempts": 3, "backoff": "1ms", "backoff_max": "2ms", "budget": "20%"})
+RETRY = ("retry", {"on": ["503"], "attempts": 3, "backoff": "1ms", "max_backoff": "2ms", "budget": "20%"})
 
 
 def test_virtual_time_goes_by_without_waiting() -> None:

@@ -19,13 +19,13 @@ def test_slow_calls_count_when_it_is_said_which_are_slow() -> None:
 def test_everything_reaches_the_rules() -> None:
     options = BreakerOptions.model_validate(
         {
-            "consecutive": None,
+            "consecutive_failures": None,
             "failure_rate": "20%",
-            "minimum_requests": 7,
+            "min_requests": 7,
             "window": "1m",
             "open_for": "2s",
             "growth": 1.5,
-            "open_at_most": "20s",
+            "max_open_for": "20s",
             "trials": 4,
             "successes": 5,
         }
@@ -46,10 +46,13 @@ def test_everything_reaches_the_rules() -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"consecutive": None, "failure_rate": None}, "one of consecutive, failure_rate and slow_after; got null for"),
+        (
+            {"consecutive_failures": None, "failure_rate": None},
+            "one of consecutive_failures, failure_rate and slow_after; got null for",
+        ),
         ({"failure_rate": "0%"}, "expected more than 0%; got 0%"),
         ({"window": "0s"}, "expected more than 0s; got 0s"),
-        ({"open_for": "10m"}, "open_at_most: expected 10m .open_for. or more; got 5m"),
+        ({"open_for": "10m"}, "max_open_for: expected 10m .open_for. or more; got 5m"),
         ({"growth": 0.5}, "greater than or equal to 1"),
     ],
 )

@@ -56,7 +56,7 @@ class CircuitBreaker(Filter[CircuitBreakerOptions]):
     they answer is not the service's.
 
     Each worker has a breaker of its own that sees its share of the traffic: with N workers the service gets up to N
-    times the `trials`, and each worker has to see `minimum_requests` itself. A change of its options starts it anew,
+    times the `trials`, and each worker has to see `min_requests` itself. A change of its options starts it anew,
     closed; so does a restart.
 
     The admin API shows its state, and forces it `open`, `closed`, or lets it go by the rules again (`auto`), in all

@@ -44,7 +44,7 @@ class CompressOptions(Options):
         None,
         description="The codings to offer, the preferred one first; when left out zstd, br and gzip, as installed.",
     )
-    minimum_size: Size = Field(Size("1KiB"), description="Content that is known to be shorter is left as it is.")
+    min_size: Size = Field(Size("1KiB"), description="Content that is known to be shorter is left as it is.")
     content_types: list[Annotated[str, AfterValidator(_media_range)]] = Field(
         [
             "text/*",
@@ -72,7 +72,7 @@ class Compress(Filter[CompressOptions]):
 
     Example:
         filters:
-          - compress: {encodings: [br, gzip], minimum_size: 512B}
+          - compress: {encodings: [br, gzip], min_size: 512B}
     """
 
     def __init__(self, options: CompressOptions, context: Context) -> None:
@@ -81,7 +81,7 @@ class Compress(Filter[CompressOptions]):
         offered = tuple(self._encoders)
         self._choose: Callable[[bytes], str | None] = lru_cache(256)(partial(negotiate, offered=offered))
         self._compressible: Callable[[bytes], bool] = lru_cache(256)(partial(_matches, _ranges(options.content_types)))
-        self._minimum = max(1, int(options.minimum_size))
+        self._minimum = max(1, int(options.min_size))
 
     async def __call__(self, request: Request, call_next: CallNext) -> Response:
         accepted = b",".join([value for name, value in request.headers.raw if name == b"accept-encoding"])

@@ -38,7 +38,7 @@ class PriorityOptions(Options):
         description="Networks of clients that may raise their own priority above `level` by a header, cookie or query "
         "parameter; everybody else can only lower it so.",
     )
-    tell: HeaderName | None = Field(
+    header: HeaderName | None = Field(
         None, description="A header that tells the upstream the priority, as a number, in place of what a client sent."
     )
 
@@ -74,7 +74,7 @@ class PriorityOf(Filter[PriorityOptions]):
         self._of = options.key.of if options.key is not None else None
         self._capped = _said_by_client(options.key)
         self._trusts = lru_cache(_CLIENTS_KEPT)(self._is_trusted)
-        self._tell = options.tell.encode("ascii") if options.tell is not None else None
+        self._header = options.header.encode("ascii") if options.header is not None else None
 
     async def __call__(self, request: Request, call_next: CallNext) -> Response:
         level = self._level
@@ -83,8 +83,8 @@ class PriorityOf(Filter[PriorityOptions]):
             if given <= level or not self._capped or (request.client is not None and self._trusts(request.client.host)):
                 level = given
         request.priority = level
-        if self._tell is not None:
-            request.headers.set_bytes(self._tell, b"%d" % level)
+        if self._header is not None:
+            request.headers.set_bytes(self._header, b"%d" % level)
         return await call_next(request)
 
     def _is_trusted(self, host: str) -> bool:

@@ -28,7 +28,9 @@ logger = logging.getLogger("meshwright.endpoint_breaker")
 class EndpointBreakerOptions(BreakerOptions):
     """When an endpoint's breaker opens, for how long, and what closes it again."""
 
-    consecutive: PositiveInt | None = Field(5, description="Failures in a row that open it; null for no such rule.")
+    consecutive_failures: PositiveInt | None = Field(
+        5, description="Failures in a row that open it; null for no such rule."
+    )
 
 
 class EndpointBreaker(EndpointPolicy[EndpointBreakerOptions]):
@@ -58,7 +60,7 @@ class EndpointBreaker(EndpointPolicy[EndpointBreakerOptions]):
 
     Example:
         policies:
-          - endpoint_breaker: {consecutive: 5, failure_rate: 50%, open_for: 10s, growth: 2}
+          - endpoint_breaker: {consecutive_failures: 5, failure_rate: 50%, open_for: 10s, growth: 2}
     """
 
     actions: ClassVar[Mapping[str, str]] = {

@@ -64,7 +64,9 @@ class HealthCheckOptions(Options):
         "healthy",
         description="What an endpoint is until it has answered: in, or out until the first good answer.",
     )
-    concurrency: PositiveInt = Field(32, description="Endpoints that are asked at the same time at most, by a worker.")
+    max_in_flight: PositiveInt = Field(
+        32, description="Endpoints that are asked at the same time at most, by a worker."
+    )
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -99,7 +101,7 @@ class HealthCheck(EndpointPolicy[HealthCheckOptions]):
             context,
             interval_s=options.interval,
             jitter=options.jitter,
-            concurrency=options.concurrency,
+            concurrency=options.max_in_flight,
         )
         self._statuses = every_status(options.statuses)
         self._wanted = (options.contains or "").encode()

@@ -36,7 +36,7 @@ from tests.e2e.gateway_process import eventually
 
 
 def breaker(clock: ManualClock | None = None, **options: Any) -> CircuitBreaker:
-    options = {"consecutive": 2, "trials": 1, "successes": 2, **options}
+    options = {"consecutive_failures": 2, "trials": 1, "successes": 2, **options}
     return build(CircuitBreaker, clock=clock or ManualClock(), **options)
 
 
@@ -131,7 +131,7 @@ async def test_what_the_upstream_is_to_blame_for_opens_it(failure: Response | Ex
     ids=repr,
 )
 async def test_what_the_upstream_is_not_to_blame_for_does_not(no_failure: Response | Exception) -> None:
-    filter = breaker(failure_rate="1%", minimum_requests=1)
+    filter = breaker(failure_rate="1%", min_requests=1)
     await ask(filter, FakeUpstream(no_failure), 5)
 
     assert state_of(filter) == "closed"
@@ -149,7 +149,7 @@ async def test_which_statuses_are_failures_is_an_option() -> None:
 
 async def test_slow_answers_open_it() -> None:
     clock = ManualClock()
-    filter = breaker(clock, slow_after="1s", slow_rate="50%", minimum_requests=4)
+    filter = breaker(clock, slow_after="1s", slow_rate="50%", min_requests=4)
 
     async def taking(seconds: float) -> None:
         async def answer(request: Request) -> Response:
@@ -289,7 +289,7 @@ async def test_its_metrics_say_how_many_are_in_which_state_and_what_they_did() -
         return counts
 
     context = Context(service="orders", metrics=metrics, clock=clock)
-    filter, other = (build(CircuitBreaker, context=context, consecutive=2, successes=1) for _ in range(2))
+    filter, other = (build(CircuitBreaker, context=context, consecutive_failures=2, successes=1) for _ in range(2))
     await other.close()  # one that was never started
     await other.start()
     await filter.start()
@@ -306,15 +306,15 @@ async def test_its_metrics_say_how_many_are_in_which_state_and_what_they_did() -
 
 
 async def test_who_opened_and_why_is_logged(caplog: pytest.LogCaptureFixture) -> None:
-    filter = build(CircuitBreaker, context=Context(route="orders"), consecutive=1)
+    filter = build(CircuitBreaker, context=Context(route="orders"), consecutive_failures=1)
     await ask(filter, answering(500))
 
     assert caplog.messages == ["circuit breaker of route orders is open: failures in a row: 1"]
 
 
 def test_one_without_any_rule_is_refused() -> None:
-    with pytest.raises(ValidationError, match="one of consecutive, failure_rate and slow_after"):
-        breaker(consecutive=None, failure_rate=None)
+    with pytest.raises(ValidationError, match="one of consecutive_failures, failure_rate and slow_after"):
+        breaker(consecutive_failures=None, failure_rate=None)
 
 
 class Moody:
@@ -360,7 +360,7 @@ services:
   back:
     endpoints: ["http://127.0.0.1:{port}"]
     filters:
-      - circuit_breaker: {{consecutive: 3, slow_after: 200ms, minimum_requests: 4, open_for: 1s, successes: 2}}
+      - circuit_breaker: {{consecutive_failures: 3, slow_after: 200ms, min_requests: 4, open_for: 1s, successes: 2}}
 """
 
 
@@ -412,7 +412,7 @@ services:
   back:
     endpoints: ["http://127.0.0.1:{port}"]
     filters:
-      - circuit_breaker: {{consecutive: 3, open_for: 1m}}
+      - circuit_breaker: {{consecutive_failures: 3, open_for: 1m}}
 """
 
 

@@ -265,7 +265,7 @@ async def test_the_content_type_decides(content_type: str, compressed: bool) -> 
 
 
 async def test_options_say_what_is_compressed() -> None:
-    options: dict[str, Any] = {"content_types": ["Image/*"], "minimum_size": "10B", "encodings": ["gzip"]}
+    options: dict[str, Any] = {"content_types": ["Image/*"], "min_size": "10B", "encodings": ["gzip"]}
 
     assert (await answered(response_of(content_type="text/plain"), **options)).body.data == TEXT
     small = await answered(response_of(b"0" * 100, content_type="image/x-icon"), "br, gzip", **options)
@@ -348,7 +348,7 @@ async def test_a_coding_that_is_not_installed_is_left_out_unless_it_is_asked_for
     [
         {"encodings": []},
         {"encodings": ["deflate"]},
-        {"minimum_size": 100},
+        {"min_size": 100},
         {"content_types": ["text"]},
         {"content_types": ["text/html; charset=utf-8"]},
         {"gzip_level": 0},

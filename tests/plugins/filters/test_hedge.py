@@ -411,7 +411,7 @@ async def test_a_budget_from_outside_is_the_one_that_counts() -> None:
 
 async def test_a_percentile_is_that_of_the_answers_so_far() -> None:
     plan = [(0.1, 200)] * 95 + [(0.5, 200)] * 5 + [(0.02, 503)] * 100 + [(9.0, 200), (0.05, 200)]
-    case = Case(*plan, after="p90", minimum_answers=100)
+    case = Case(*plan, after="p90", min_answers=100)
     before = case.hedge.state()["after_s"]
     await case.several(200)
     response = await case.run()
@@ -423,7 +423,7 @@ async def test_a_percentile_is_that_of_the_answers_so_far() -> None:
 
 
 async def test_before_there_are_enough_answers_nothing_is_hedged() -> None:
-    case = Case((500.0, 200), minimum_answers=2, after="p50")
+    case = Case((500.0, 200), min_answers=2, after="p50")
     await case.run(1000)
 
     assert len(case.upstream.requests) == 1
@@ -431,7 +431,7 @@ async def test_before_there_are_enough_answers_nothing_is_hedged() -> None:
 
 async def test_a_lost_first_attempt_counts_with_the_time_it_had_taken() -> None:
     plan = [*[(0.1, 200)] * 10, *[(60.0, 200), (0.4, 200)] * 50]
-    case = Case(*plan, after="p50", minimum_answers=10, budget="100%")
+    case = Case(*plan, after="p50", min_answers=10, budget="100%")
     await case.several(60)
 
     assert case.hedge.state()["after_s"] > 0.4
@@ -441,7 +441,7 @@ async def test_a_lost_first_attempt_counts_with_the_time_it_had_taken() -> None:
     "wrong",
     [
         *({"after": "p5"}, {"after": "p100"}, {"after": "95"}, {"after": "fast"}, {"attempts": 1}, {"attempts": 6}),
-        *({"methods": []}, {"methods": ["get"]}, {"minimum_answers": 0}),
+        *({"methods": []}, {"methods": ["get"]}, {"min_answers": 0}),
     ],
 )
 def test_wrong_options_are_refused(wrong: dict[str, Any]) -> None:
@@ -450,7 +450,7 @@ def test_wrong_options_are_refused(wrong: dict[str, Any]) -> None:
 
 
 async def test_it_holds_to_the_contract_of_filters() -> None:
-    for options in ({"after": "1ms"}, {"after": "5s"}, {"after": "p50", "minimum_answers": 1}):
+    for options in ({"after": "1ms"}, {"after": "5s"}, {"after": "p50", "min_answers": 1}):
         await check_filter(build(Hedge, **options))
 
 

@@ -94,7 +94,7 @@ async def test_the_upstream_is_told_and_never_by_the_client() -> None:
     upstream = FakeUpstream()
     request = make_request(headers={"x-priority": "9"})
 
-    await build(PriorityOf, level="low", tell="x-priority")(request, upstream)
+    await build(PriorityOf, level="low", header="x-priority")(request, upstream)
 
     assert upstream.requests[0].headers.getlist("x-priority") == ["2"]
 

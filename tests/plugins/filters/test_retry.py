@@ -49,7 +49,7 @@ from meshwright_sdk.testing import (
 )
 from tests.core.http1.wire import Wire, connect, scripted_upstream
 
-AT_ONCE: dict[str, Any] = {"backoff": "0s", "backoff_max": "0s"}
+AT_ONCE: dict[str, Any] = {"backoff": "0s", "max_backoff": "0s"}
 
 
 def answer(status: int, **headers: str) -> Callable[[Request], Response]:
@@ -219,10 +219,10 @@ async def test_a_streamed_body_is_sent_on_before_it_is_complete() -> None:
     assert response.body.data == b"ab"
 
 
-@pytest.mark.parametrize(("keep_body", "calls"), [("6B", 2), ("5B", 1), ("0B", 1)])
-async def test_a_streamed_body_above_the_limit_is_let_go(keep_body: str, calls: int) -> None:
+@pytest.mark.parametrize(("max_body", "calls"), [("6B", 2), ("5B", 1), ("0B", 1)])
+async def test_a_streamed_body_above_the_limit_is_let_go(max_body: str, calls: int) -> None:
     upstream = Upstream((None, ResetError()), (None, OK))
-    await outcome_of(build(Retry, keep_body=keep_body, **AT_ONCE)(make_request("PUT", body=stream()), upstream))
+    await outcome_of(build(Retry, max_body=max_body, **AT_ONCE)(make_request("PUT", body=stream()), upstream))
 
     assert [b"".join(read) for read in upstream.read] == [b"abcdef"] * calls
 
@@ -231,7 +231,7 @@ async def test_a_body_known_to_be_too_long_stays_the_stream_it_is() -> None:
     request = make_request("PUT")
     request.body = body = Body.stream(stream(), length=6)
     upstream = Upstream((None, OK))
-    await build(Retry, keep_body="5B")(request, upstream)
+    await build(Retry, max_body="5B")(request, upstream)
 
     assert upstream.bodies == [body]
 
@@ -324,7 +324,7 @@ async def test_the_service_is_told_which_attempt_it_gets() -> None:
         raise ConnectError
 
     await outcome_of(build(Retry, **AT_ONCE)(make_request(headers={"x-request-attempt": "9"}), upstream))
-    await outcome_of(build(Retry, attempt_header=None, attempts=2, **AT_ONCE)(make_request(), upstream))
+    await outcome_of(build(Retry, header=None, attempts=2, **AT_ONCE)(make_request(), upstream))
 
     assert told == [["1"], ["2"], ["3"], [], []]
 
@@ -362,7 +362,7 @@ def test_each_wait_is_a_random_part_of_one_that_doubles_up_to_its_bound(
         options: dict[str, Any] = {
             "attempts": attempts,
             "backoff": f"{base_ms}ms",
-            "backoff_max": f"{base_ms + more_ms}ms",
+            "max_backoff": f"{base_ms + more_ms}ms",
         }
         retry = build(Retry, clock=clock, random=Random(seed), budget={"share": "0%", "minimum": 100}, **options)
         await waits(clock, retry, upstream)
@@ -379,7 +379,7 @@ async def test_the_waits_are_spread_over_their_whole_length() -> None:
     for seed in range(400):
         upstream = Timed(clock, ConnectError(), OK)
         context = Context(clock=clock, random=Random(seed))
-        await waits(clock, build(Retry, context=context, backoff="1s", backoff_max="1s"), upstream)
+        await waits(clock, build(Retry, context=context, backoff="1s", max_backoff="1s"), upstream)
         pauses += upstream.pauses
 
     quarters = Counter(int(pause_s * 4) for pause_s in pauses)
@@ -401,7 +401,7 @@ async def test_the_time_an_answer_asks_for_is_waited_for_up_to_a_bound() -> None
     ):
         there = ManualClock()
         upstream = Timed(there, answer(503, retry_after=after), OK)
-        retry = build(Retry, clock=there, retry_after_max="3s", **AT_ONCE)
+        retry = build(Retry, clock=there, max_retry_after="3s", **AT_ONCE)
         outcome = await waits(there, retry, upstream)
 
         assert isinstance(outcome, Response)
@@ -415,7 +415,7 @@ async def test_an_attempt_that_would_begin_after_the_deadline_is_not_waited_for(
     upstream = Timed(clock, answer(503, retry_after="5"), OK)
     request = make_request()
     request.deadline = clock.monotonic() + left_s
-    retry = build(Retry, clock=clock, retry_after_max="10s", **AT_ONCE)
+    retry = build(Retry, clock=clock, max_retry_after="10s", **AT_ONCE)
 
     outcome = await outcome_of(waits(clock, retry, upstream, request))
 
@@ -480,7 +480,7 @@ async def test_a_request_that_has_a_budget_keeps_it() -> None:
 async def test_a_client_that_leaves_while_it_is_waited_ends_it() -> None:
     clock, tasks = ManualClock(), Tasks()
     upstream = FakeUpstream(Response(503), OK)
-    retry = build(Retry, clock=clock, backoff="10s", backoff_max="10s")
+    retry = build(Retry, clock=clock, backoff="10s", max_backoff="10s")
     task = tasks.spawn(retry(make_request(), upstream), name="retry")
     await clock.advance(0)
     task.cancel()
@@ -534,7 +534,7 @@ async def test_a_failure_is_held_by_nobody_afterwards(failures: int, body: Any) 
         {"on": ["600"]},
         {"methods": ["post"]},
         {"methods": []},
-        {"backoff": "1s", "backoff_max": "10ms"},
+        {"backoff": "1s", "max_backoff": "10ms"},
         {"budget": "120%"},
         {"budget": {"window": "0s"}},
     ],
@@ -547,7 +547,7 @@ def test_wrong_options_are_refused(wrong: dict[str, Any]) -> None:
 async def test_it_holds_to_the_contract_of_filters() -> None:
     await check_filter(build(Retry, **AT_ONCE))
     await check_filter(build(Retry, **AT_ONCE), make=lambda: make_request("PUT", body=b"x"))
-    await check_filter(build(Retry, keep_body="1B", **AT_ONCE), make=lambda: make_request("POST"))
+    await check_filter(build(Retry, max_body="1B", **AT_ONCE), make=lambda: make_request("POST"))
 
 
 CONFIG = """\
@@ -591,7 +591,7 @@ async def test_over_real_sockets_a_dead_endpoint_among_three_costs_no_request() 
 
     async with scripted_upstream(script) as one, scripted_upstream(script) as two:
         endpoints = ", ".join(f'"{url}"' for url in (one.url, dead_url(), two.url))
-        config = CONFIG.format(options="{budget: 40%, backoff: 0s, backoff_max: 0s}", endpoints=endpoints)
+        config = CONFIG.format(options="{budget: 40%, backoff: 0s, max_backoff: 0s}", endpoints=endpoints)
         async with gateway(config) as running:
             batches = await asyncio.gather(*(get(running.url, 200) for _ in range(10)))
 
@@ -608,7 +608,7 @@ async def test_over_real_sockets_a_service_that_always_fails_gets_no_more_than_i
             await wire.send(b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n")
 
     async with scripted_upstream(script) as upstream:
-        config = CONFIG.format(options="{attempts: 4, backoff: 0s, backoff_max: 0s}", endpoints=f'"{upstream.url}"')
+        config = CONFIG.format(options="{attempts: 4, backoff: 0s, max_backoff: 0s}", endpoints=f'"{upstream.url}"')
         async with gateway(config) as running:
             batches = await asyncio.gather(*(get(running.url, 200) for _ in range(10)))
 
@@ -658,7 +658,7 @@ async def test_over_real_sockets_nothing_of_what_was_dropped_stays_open() -> Non
             await wire.send(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok")
 
     async with scripted_upstream(script) as upstream:
-        config = CONFIG.format(options="{backoff: 0s, backoff_max: 0s}", endpoints=f'"{upstream.url}"')
+        config = CONFIG.format(options="{backoff: 0s, max_backoff: 0s}", endpoints=f'"{upstream.url}"')
         async with gateway(config) as running:
             assert await get(running.url, 3) == {200: 3}
         assert len(upstream.wires) == 6

@@ -21,7 +21,7 @@ async def service_with(
     clock: ManualClock, endpoints: int = 3, /, metrics: Metrics | None = None, **options: Any
 ) -> AsyncIterator[tuple[FakeService, EndpointBreaker]]:
     context = Context(clock=clock, service="orders", metrics=metrics or Metrics())
-    options = {"consecutive": 2, "open_for": "10s", "trials": 1, "successes": 2, **options}
+    options = {"consecutive_failures": 2, "open_for": "10s", "trials": 1, "successes": 2, **options}
     breaker = build(EndpointBreaker, context=context, **options)
     async with FakeService(endpoints, clock=clock, name="orders").running(breaker) as service:
         yield service, breaker
@@ -39,7 +39,7 @@ def states(breaker: EndpointBreaker) -> list[str]:
 async def test_it_holds_to_the_contract_of_policies() -> None:
     clock = ManualClock()
     await check_policy(
-        build(EndpointBreaker, clock=clock, consecutive=2, open_for="2s", trials=1, slow_after="20ms"),
+        build(EndpointBreaker, clock=clock, consecutive_failures=2, open_for="2s", trials=1, slow_after="20ms"),
         wait=clock.advance,
     )
 
@@ -67,7 +67,7 @@ async def test_what_is_not_its_fault_does_not_take_it_out(outcome: int | BaseExc
 
 
 async def test_slow_answers_take_it_out() -> None:
-    async with service_with(ManualClock(), slow_after="1s", minimum_requests=2) as (service, _):
+    async with service_with(ManualClock(), slow_after="1s", min_requests=2) as (service, _):
         service.play(service.endpoints[0], 200, 200, seconds=1.0)
         service.play(service.endpoints[1], 200, 200, seconds=0.999)
 
@@ -283,7 +283,7 @@ async def test_an_endpoint_that_is_in_is_closed_or_has_room_for_a_trial(
 
 
 async def test_over_real_sockets_a_dead_endpoint_among_three_costs_its_failures_and_trials_and_no_more() -> None:
-    policy = "endpoint_breaker: {consecutive: 3, open_for: 400ms, trials: 1, successes: 2}"
+    policy = "endpoint_breaker: {consecutive_failures: 3, open_for: 400ms, trials: 1, successes: 2}"
     async with (
         running_backends(3) as backends,
         gateway(gateway_to(backends, policy)) as running,
@@ -304,7 +304,7 @@ async def test_over_real_sockets_a_dead_endpoint_among_three_costs_its_failures_
 
 
 async def test_over_real_sockets_one_that_answers_500_gets_no_more_than_it_takes_to_see_that() -> None:
-    policy = "endpoint_breaker: {consecutive: 3, open_for: 1m}"
+    policy = "endpoint_breaker: {consecutive_failures: 3, open_for: 1m}"
     async with (
         running_backends(3) as backends,
         gateway(gateway_to(backends, policy)) as running,
@@ -318,7 +318,7 @@ async def test_over_real_sockets_one_that_answers_500_gets_no_more_than_it_takes
 
 
 async def test_with_retries_a_dead_endpoint_among_three_costs_nobody_anything() -> None:
-    policy = "endpoint_breaker: {consecutive: 3, open_for: 300ms, trials: 1}"
+    policy = "endpoint_breaker: {consecutive_failures: 3, open_for: 300ms, trials: 1}"
     async with (
         running_backends(3) as backends,
         gateway(gateway_to(backends, policy, route_filters="retry")) as running,

@@ -209,7 +209,7 @@ async def test_endpoints_that_come_are_asked_and_those_that_go_are_not() -> None
 
 
 async def test_so_many_are_asked_at_the_same_time_at_most() -> None:
-    bench = Bench(100, concurrency=7, timeout="1m")
+    bench = Bench(100, max_in_flight=7, timeout="1m")
     for endpoint in bench.service.endpoints:
         bench.service.answer(endpoint, None)
     async with bench.service.running(bench.check):

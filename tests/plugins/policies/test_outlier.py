@@ -52,10 +52,10 @@ async def test_it_holds_to_the_contract_of_policies() -> None:
         consecutive_failures=2,
         interval="2s",
         base_ejection="3s",
-        success_rate_hosts=2,
+        success_rate_endpoints=2,
         success_rate_requests=1,
-        failure_share="30%",
-        failure_share_requests=1,
+        failure_rate="30%",
+        failure_rate_requests=1,
     )
     await check_policy(policy, wait=clock.advance)
 
@@ -261,7 +261,7 @@ async def test_a_success_rate_far_below_the_mean_ejects() -> None:
 
 async def test_one_that_is_out_is_not_compared() -> None:
     clock = ManualClock()
-    options: dict[str, Any] = {"success_rate_requests": 4, "success_rate_hosts": 2, "max_ejected": "100%"}
+    options: dict[str, Any] = {"success_rate_requests": 4, "success_rate_endpoints": 2, "max_ejected": "100%"}
     async with service_with(clock, **options) as (service, outlier):
         first, *others = service.endpoints
         service.play(first, *[503] * 2)
@@ -295,8 +295,8 @@ async def test_a_share_of_failures_ejects_the_worst_first() -> None:
         "consecutive_failures": None,
         "consecutive_gateway_errors": None,
         "success_rate_deviations": None,
-        "failure_share": "50%",
-        "failure_share_requests": 10,
+        "failure_rate": "50%",
+        "failure_rate_requests": 10,
         "max_ejected": "40%",
     }
     async with service_with(clock, 5, **rules) as (service, _):
@@ -345,7 +345,7 @@ async def test_its_metrics_tell_how_many_are_out_and_by_which_rule() -> None:
                 "consecutive_gateway_errors": None,
                 "success_rate_deviations": None,
             },
-            "expected one of the rules consecutive_failures to failure_share; got null for each",
+            "expected one of the rules consecutive_failures to failure_rate; got null for each",
         ),
         ({"base_ejection": "10m"}, "max_ejection: expected 10m .base_ejection. or more; got 5m"),
         ({"interval": "0s"}, "expected more than 0s; got 0s"),

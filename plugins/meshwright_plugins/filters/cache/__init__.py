@@ -35,7 +35,7 @@ class Cache(Filter[CacheOptions]):
     passed on. After a PUT, POST, PATCH or DELETE that succeeds, what is stored for its URL, `Location` and
     `Content-Location` is forgotten.
 
-    Requests for the same thing wait for one fetch: for `collapse_wait` at most, and not for a client that is slow to
+    Requests for the same thing wait for one fetch: for `max_wait` at most, and not for a client that is slow to
     take it. When who fetches leaves, the next one takes over. What turns out not to be stored is remembered for
     `pass_for`, and requests for it wait for nothing.
 

@@ -84,7 +84,7 @@ class Fetching:
         return await self._ask(look, None)
 
     async def _landing(self, flight: Flight, deadline: float | None) -> Landing | None:
-        until = self._clock.monotonic() + self._options.collapse_wait
+        until = self._clock.monotonic() + self._options.max_wait
         with self._timeouts.until(until if deadline is None else min(until, deadline)):
             return await flight.landing()
         return None

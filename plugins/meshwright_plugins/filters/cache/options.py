@@ -56,7 +56,7 @@ class CacheOptions(Options):
         description="Store answers that set cookies too, without their Set-Cookie, which the first client alone gets.",
     )
     collapse: bool = Field(True, description="Let requests for the same thing wait for one fetch, in each worker.")
-    collapse_wait: PositiveDuration = Field(
+    max_wait: PositiveDuration = Field(
         Duration("5s"), description="How long a request waits for another's fetch before it makes its own."
     )
     max_waiting: PositiveInt = Field(1000, description="Requests that wait for one fetch at most; more make their own.")

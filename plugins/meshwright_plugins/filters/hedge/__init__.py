@@ -38,7 +38,7 @@ class HedgeOptions(Options):
         "in which such a share of the last answers came, p50 to p99.",
         examples=["50ms"],
     )
-    minimum_answers: PositiveInt = Field(
+    min_answers: PositiveInt = Field(
         100, description="With a share: nothing is hedged before so many answers in a worker."
     )
     attempts: int = Field(
@@ -97,7 +97,7 @@ class Hedge(Filter[HedgeOptions]):
         if isinstance(options.after, Duration):
             self._fixed_s = float(options.after)
         else:
-            self._times = RollingQuantile(int(options.after[1:]) / 100, minimum=options.minimum_answers)
+            self._times = RollingQuantile(int(options.after[1:]) / 100, minimum=options.min_answers)
         self._now = context.clock.monotonic
         self._timeouts = Timeouts(context.clock)
         self._budget = options.budget.make(self._now)

@@ -32,10 +32,10 @@ class Retry(Filter[RetryOptions]):
 
     Only requests that may be made more than once are tried again: those of `methods`, whose body is still known. A
     body that comes whole with its request is; one that streams is sent on at once, and kept meanwhile up to
-    `keep_body`. A request whose connection could not be made has been seen by nobody: it is tried again whatever its
+    `max_body`. A request whose connection could not be made has been seen by nobody: it is tried again whatever its
     method, unless a streamed body was begun. An answer that has begun is never tried again.
 
-    Before attempt n there is a wait of a random time up to `backoff` × 2ⁿ⁻², at most `backoff_max` (full jitter), and
+    Before attempt n there is a wait of a random time up to `backoff` × 2ⁿ⁻², at most `max_backoff` (full jitter), and
     after `retry-after` where the answer has one. No attempt is made that would begin after the request's deadline.
     When nothing is left, the last failure is the answer.
 
@@ -71,8 +71,8 @@ class Retry(Filter[RetryOptions]):
         self._words = words
         self._statuses = every_status(each for each in options.on if each not in words)
         self._methods = frozenset(options.methods)
-        self._kept_bytes = int(options.keep_body)
-        self._header = options.attempt_header.encode("ascii") if options.attempt_header is not None else b""
+        self._kept_bytes = int(options.max_body)
+        self._header = options.header.encode("ascii") if options.header is not None else b""
         self._budget = options.budget.make(context.clock.monotonic)
         labels = {"service": context.service or "", "route": context.route or ""}
         metrics = context.metrics
@@ -180,11 +180,11 @@ class Retry(Filter[RetryOptions]):
     def _delay_s(self, outcome: Outcome, attempt: int) -> float:
         """Return the time to wait after that attempt, endless when its answer asks for too long a time."""
         options = self.options
-        longest_s = min(options.backoff_max, options.backoff * 2.0 ** (attempt - 1))
+        longest_s = min(options.max_backoff, options.backoff * 2.0 ** (attempt - 1))
         delay_s = self.context.random.uniform(0.0, longest_s)
         if isinstance(outcome, Response):
             asked_s = self._retry_after_s(outcome)
-            return asked_s + delay_s if asked_s <= options.retry_after_max else inf
+            return asked_s + delay_s if asked_s <= options.max_retry_after else inf
         return delay_s
 
     def _retry_after_s(self, response: Response) -> float:

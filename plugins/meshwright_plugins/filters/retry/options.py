@@ -40,12 +40,12 @@ class RetryOptions(Options):
         description="Requests that may be made more than once: by default of the idempotent methods. Add POST only "
         "where the service tells repetitions apart.",
     )
-    keep_body: Size = Field(
+    max_body: Size = Field(
         Size("64KiB"), description="A body that streams is kept up to this size, for another attempt; 0B keeps none."
     )
     backoff: Duration = Field(Duration("25ms"), description="The longest wait before the second attempt.")
-    backoff_max: Duration = Field(Duration("250ms"), description="The longest wait before any attempt.")
-    retry_after_max: Duration = Field(
+    max_backoff: Duration = Field(Duration("250ms"), description="The longest wait before any attempt.")
+    max_retry_after: Duration = Field(
         Duration("1s"),
         description="An answer's `retry-after` up to this is waited for; with a longer one the answer is not tried "
         "again.",
@@ -53,13 +53,13 @@ class RetryOptions(Options):
     budget: RetryBudgetOrShare = Field(
         RetryBudgetOptions(), description="How many further attempts the traffic may make, such as `20%`."
     )
-    attempt_header: HeaderName | None = Field(
+    header: HeaderName | None = Field(
         "x-request-attempt",
         description="The header that tells the service which attempt it gets, 1 for the first; null for none.",
     )
 
     @model_validator(mode="after")
     def _grows(self) -> Self:
-        if self.backoff > self.backoff_max:
-            raise ValueError(f"expected backoff_max of {self.backoff} or more, as is backoff; got {self.backoff_max}")
+        if self.backoff > self.max_backoff:
+            raise ValueError(f"expected max_backoff of {self.backoff} or more, as is backoff; got {self.max_backoff}")
         return self

@@ -15,14 +15,14 @@ from meshwright_sdk import Attempt, Context, Endpoint, EndpointPolicy, every_sta
 logger = logging.getLogger("meshwright.outlier")
 
 _GATEWAY_ERRORS = frozenset((502, 503, 504))
-_RULES = ("consecutive_failures", "consecutive_gateway_errors", "success_rate", "failure_share")
+_RULES = ("consecutive_failures", "consecutive_gateway_errors", "success_rate", "failure_rate")
 
 
 class Outlier(EndpointPolicy[OutlierOptions]):
     """Eject endpoints that fail several times in a row, or do worse than the others, and put them back by and by.
 
     Failures in a row eject at once. Every `interval` the endpoints with enough requests are compared: one is ejected
-    whose share of good answers is far below the mean of all, or whose share of failures is above `failure_share`.
+    whose share of good answers is far below the mean of all, or whose share of failures is above `failure_rate`.
     This is what Envoy calls outlier detection, and Linkerd failure accrual.
 
     An endpoint is out for `base_ejection`, the second time in a row for twice as long, and so on up to `max_ejection`;
@@ -46,7 +46,7 @@ class Outlier(EndpointPolicy[OutlierOptions]):
 
     Example:
         policies:
-          - outlier: {consecutive_failures: 5, failure_share: 60%, base_ejection: 10s, max_ejected: 34%}
+          - outlier: {consecutive_failures: 5, failure_rate: 60%, base_ejection: 10s, max_ejected: 34%}
     """
 
     def __init__(self, options: OutlierOptions, context: Context) -> None:
@@ -183,7 +183,7 @@ class Outlier(EndpointPolicy[OutlierOptions]):
         options = self.options
         self._comparison = None
         enough = self._with(options.success_rate_requests)
-        if options.success_rate_deviations is None or len(enough) < options.success_rate_hosts:
+        if options.success_rate_deviations is None or len(enough) < options.success_rate_endpoints:
             return
         rates = {each: each.successes / each.requests for each in enough}
         self._comparison = compare(rates, options.success_rate_deviations, options.success_rate_margin)
@@ -193,12 +193,12 @@ class Outlier(EndpointPolicy[OutlierOptions]):
 
     def _look_at_failures(self) -> None:
         options = self.options
-        enough = self._with(options.failure_share_requests)
-        if options.failure_share is None or len(enough) < options.failure_share_hosts:
+        enough = self._with(options.failure_rate_requests)
+        if options.failure_rate is None or len(enough) < options.failure_rate_endpoints:
             return
         for history in sorted(enough, key=lambda each: each.successes / each.requests):
-            if history.failures / history.requests >= options.failure_share:
-                self._eject(history, "failure_share", f"{history.failures} of {history.requests} requests failed")
+            if history.failures / history.requests >= options.failure_rate:
+                self._eject(history, "failure_rate", f"{history.failures} of {history.requests} requests failed")
 
     def _with(self, requests: int) -> list[History]:
         """Return the endpoints that are in and had so many requests."""

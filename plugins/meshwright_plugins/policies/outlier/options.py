@@ -23,7 +23,7 @@ def _some(share: Percent) -> Percent:
 
 _Span = Annotated[Duration, AfterValidator(_lasting)]
 _Share = Annotated[Percent, AfterValidator(_some)]
-_Hosts = Annotated[int, Field(ge=2)]
+_Endpoints = Annotated[int, Field(ge=2)]
 
 
 class OutlierOptions(Options):
@@ -47,19 +47,19 @@ class OutlierOptions(Options):
     success_rate_margin: Percent = Field(
         Percent("5%"), description="And at least so far below it, so that near-equals are left alone."
     )
-    success_rate_hosts: _Hosts = Field(
+    success_rate_endpoints: _Endpoints = Field(
         5, description="Endpoints that must have had `success_rate_requests` before they are compared."
     )
     success_rate_requests: PositiveInt = Field(
         100, description="Requests in the interval, in each worker, from which on an endpoint is compared."
     )
-    failure_share: _Share | None = Field(
+    failure_rate: _Share | None = Field(
         None, description="An endpoint is ejected of whose requests in the interval such a share failed; null for none."
     )
-    failure_share_hosts: PositiveInt = Field(
-        3, description="Endpoints that must have had `failure_share_requests` before that rule counts."
+    failure_rate_endpoints: PositiveInt = Field(
+        3, description="Endpoints that must have had `failure_rate_requests` before that rule counts."
     )
-    failure_share_requests: PositiveInt = Field(
+    failure_rate_requests: PositiveInt = Field(
         50, description="Requests in the interval, in each worker, from which on that rule counts for an endpoint."
     )
     base_ejection: _Span = Field(
@@ -78,7 +78,7 @@ class OutlierOptions(Options):
         if self.max_ejection < self.base_ejection:
             wanted = f"{self.base_ejection} (base_ejection) or more"
             raise ValueError(f"max_ejection: expected {wanted}; got {self.max_ejection}")
-        rules = (self.consecutive_failures, self.consecutive_gateway_errors, self.failure_share)
+        rules = (self.consecutive_failures, self.consecutive_gateway_errors, self.failure_rate)
         if all(rule is None for rule in (*rules, self.success_rate_deviations)):
-            raise ValueError("expected one of the rules consecutive_failures to failure_share; got null for each")
+            raise ValueError("expected one of the rules consecutive_failures to failure_rate; got null for each")
         return self

@@ -645,7 +645,7 @@ async def test_what_is_stored_is_purged_by_hand_all_or_by_the_beginning_of_the_u
 
 
 @pytest.mark.parametrize(
-    "options", [{"max_body": "2MiB", "max_size": "1MiB"}, {"name": "a b"}, {"max_size": "0B"}, {"collapse_wait": "0s"}]
+    "options", [{"max_body": "2MiB", "max_size": "1MiB"}, {"name": "a b"}, {"max_size": "0B"}, {"max_wait": "0s"}]
 )
 def test_options_that_make_no_sense_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):

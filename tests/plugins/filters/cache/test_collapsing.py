@@ -223,7 +223,7 @@ async def test_a_slow_client_keeps_nobody_waiting() -> None:
 
 
 async def test_a_request_waits_for_another_only_so_long() -> None:
-    crowd = Crowd(collapse_wait="2s")
+    crowd = Crowd(max_wait="2s")
     asking = await crowd.come(2)
     await crowd.clock.advance(1.9)
     assert crowd.service.requests == 1
@@ -237,7 +237,7 @@ async def test_a_request_waits_for_another_only_so_long() -> None:
 
 
 async def test_a_request_does_not_wait_beyond_its_own_deadline() -> None:
-    crowd = Crowd(collapse_wait="5s")
+    crowd = Crowd(max_wait="5s")
     asking = await crowd.come(1)
     hurried = make_request()
     hurried.deadline = crowd.clock.monotonic() + 1
