@@ -15,6 +15,7 @@ import uvloop
 
 from meshwright.admin.server import Admin
 from meshwright.plugin_host.registry import Registry
+from meshwright.processes.collector import collector
 from meshwright.processes.control import Control
 from meshwright.processes.crew import CREW_STOP_S, Crew, LocalCrew, ProcessCrew
 from meshwright.processes.deadline import EXIT_S, OVERDUE, Deadline
@@ -36,6 +37,7 @@ def run(file: Path, *, workers: int, grace_s: float) -> int:
     file that cannot be read, when it cannot start.
     """
     raise_limit()
+    collector.settle_in()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_serve(file, workers, grace_s))
 

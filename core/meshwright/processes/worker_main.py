@@ -12,6 +12,7 @@ from typing import Any
 
 import uvloop
 
+from meshwright.processes.collector import collector
 from meshwright.processes.control_channel import answer_calls
 from meshwright.processes.deadline import EXIT_S, STOP_S, Deadline
 from meshwright.processes.logs import configure_logging
@@ -101,6 +102,7 @@ def main(descriptor: int, name: str, log_level: str) -> None:
     for number in (signal.SIGINT, signal.SIGHUP):  # they are the supervisor's
         signal.signal(number, signal.SIG_IGN)
     end = socket.socket(fileno=descriptor)
+    collector.settle_in()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_work(name, end))
 

@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import gc
 import weakref
+from collections.abc import Iterator
 
-from meshwright.processes.collector import RELOADS_UNSEEN, Collector
+import pytest
+
+from meshwright.processes.collector import RELOADS_UNSEEN, YOUNG_OBJECTS, Collector
 
 
 class Node:
@@ -49,3 +52,31 @@ def test_cycles_of_many_reloads_do_not_pile_up() -> None:
             cycles.append(weakref.ref(Node()))
 
     assert sum(cycle() is not None for cycle in cycles) <= RELOADS_UNSEEN + 1
+
+
+@pytest.fixture
+def threshold() -> Iterator[None]:
+    before = gc.get_threshold()
+    yield
+    gc.set_threshold(*before)
+
+
+@pytest.mark.usefixtures("threshold")
+def test_what_a_few_requests_have_in_use_is_not_looked_at() -> None:
+    Collector().settle_in()
+    gc.collect()
+    garbage = weakref.ref(Node())
+    in_use = [Node() for _ in range(YOUNG_OBJECTS // 4)]
+
+    assert garbage() is not None
+    assert in_use
+
+
+@pytest.mark.usefixtures("threshold")
+def test_cycles_without_end_are_found_all_the_same() -> None:
+    Collector().settle_in()
+    garbage = weakref.ref(Node())
+    for _ in range(YOUNG_OBJECTS + 1):
+        Node()
+
+    assert garbage() is None
