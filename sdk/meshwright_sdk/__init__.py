@@ -55,6 +55,7 @@ from meshwright_sdk.problems import headers_of, problem
 from meshwright_sdk.pulse import Pulse
 from meshwright_sdk.quantile import RollingQuantile
 from meshwright_sdk.regex import Regex
+from meshwright_sdk.relay import Relay
 from meshwright_sdk.request import Address, Request
 from meshwright_sdk.request_target import RequestTarget, request_for
 from meshwright_sdk.response import Response, Tunnel
@@ -154,6 +155,7 @@ __all__ = [
     "Pulse",
     "Rate",
     "Regex",
+    "Relay",
     "Request",
     "RequestTarget",
     "ResetError",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Callable
+from collections.abc import Callable
 
 from meshwright_sdk.body import Body
-from meshwright_sdk.headers import RawHeaders
+from meshwright_sdk.relay import Relay
 
 
 def tee(body: Body, limit: int, done: Callable[[bytes | None], None]) -> Body:
@@ -21,27 +21,23 @@ def tee(body: Body, limit: int, done: Callable[[bytes | None], None]) -> Body:
     if body.length is not None and body.length > limit:
         done(None)
         return body
-    return Body.stream(_Tee(body.take(), limit, done), length=body.length)
+    return Body.stream(_Tee(body, limit, done), length=body.length)
 
 
-class _Tee:
-    """Chunks passed on and kept; closing it closes where they come from."""
+class _Tee(Relay):
+    """Chunks passed on and kept."""
 
-    __slots__ = ("_chunks", "_done", "_kept", "_room", "_source")
+    __slots__ = ("_done", "_kept", "_room")
 
-    def __init__(self, source: AsyncIterable[bytes], limit: int, done: Callable[[bytes | None], None]) -> None:
-        self._source = source
-        self._chunks: AsyncIterator[bytes] = aiter(source)
+    def __init__(self, body: Body, limit: int, done: Callable[[bytes | None], None]) -> None:
+        super().__init__(body)
         self._kept: list[bytes] = []
         self._room = limit
         self._done: Callable[[bytes | None], None] | None = done
 
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self
-
     async def __anext__(self) -> bytes:
         try:
-            chunk = await anext(self._chunks)
+            chunk = await anext(self.chunks)
         except StopAsyncIteration:
             self._end(b"".join(self._kept))
             raise
@@ -56,18 +52,10 @@ class _Tee:
                 self._kept.append(chunk)
         return chunk
 
-    @property
-    def trailers(self) -> RawHeaders:
-        """Those of the body."""
-        trailers: RawHeaders = getattr(self._source, "trailers", [])
-        return trailers
-
     async def aclose(self) -> None:
         """Give up the rest; what is not whole by now is no copy."""
         self._end(None)
-        close = getattr(self._source, "aclose", None)
-        if close is not None:
-            await close()
+        await super().aclose()
 
     def _end(self, content: bytes | None) -> None:
         done, self._done = self._done, None

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator
-
 from pydantic import Field
 
-from meshwright_sdk import Body, BodyTooLargeError, CallNext, Context, Filter, Options, Request, Response, Size
+from meshwright_sdk import Body, BodyTooLargeError, CallNext, Context, Filter, Options, Relay, Request, Response, Size
 
 
 class BodyLimitOptions(Options):
@@ -33,37 +31,28 @@ class BodyLimit(Filter[BodyLimitOptions]):
     async def __call__(self, request: Request, call_next: CallNext) -> Response:
         length = request.body.length
         if length is None:
-            request.body = Body.stream(_Counted(request.body.take(), self._max))
+            request.body = Body.stream(_Counted(request.body, self._max))
         elif length > self._max:
             raise _too_large(self._max)
         return await call_next(request)
 
 
-class _Counted:
-    """Chunks passed on until they add up to more than the limit; closing it closes where they come from."""
+class _Counted(Relay):
+    """Chunks passed on until they add up to more than the limit."""
 
-    __slots__ = ("_chunks", "_left", "_max", "_source")
+    __slots__ = ("_left", "_max")
 
-    def __init__(self, source: AsyncIterable[bytes], limit: int) -> None:
-        self._source = source
-        self._chunks: AsyncIterator[bytes] = aiter(source)
+    def __init__(self, body: Body, limit: int) -> None:
+        super().__init__(body)
         self._max = limit
         self._left = limit
 
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self
-
     async def __anext__(self) -> bytes:
-        chunk = await anext(self._chunks)
+        chunk = await anext(self.chunks)
         self._left -= len(chunk)
         if self._left < 0:
             raise _too_large(self._max)
         return chunk
-
-    async def aclose(self) -> None:
-        close = getattr(self._source, "aclose", None)
-        if close is not None:
-            await close()
 
 
 def _too_large(limit: int) -> BodyTooLargeError:

@@ -17,6 +17,7 @@ class Chunks:
         self.chunks = iter(chunks)
         self.read = 0
         self.closed = False
+        self.trailers: list[tuple[bytes, bytes]] = []
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
@@ -113,3 +114,14 @@ async def test_the_default_is_one_mebibyte() -> None:
 def test_a_limit_without_a_unit_is_refused(wrong: object) -> None:
     with pytest.raises(ValidationError, match="size with a unit"):
         build(BodyLimit, max=wrong)
+
+
+async def test_trailers_go_on_with_the_body() -> None:
+    chunks, upstream = Chunks([b"ab"]), FakeUpstream()
+    chunks.trailers = [(b"x-sum", b"1")]
+    request = make_request("POST")
+    request.body = Body.stream(chunks)
+
+    await build(BodyLimit, max="4B")(request, upstream)
+
+    assert upstream.requests[0].body.trailers["x-sum"] == "1"

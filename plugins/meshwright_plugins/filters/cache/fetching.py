@@ -187,7 +187,7 @@ class Fetching:
             elif lead is not None:
                 lead.leave()
 
-        spool = Spool(response.body.take(), self._max_body, done, self._tasks, self._room)
+        spool = Spool(response.body, self._max_body, done, self._tasks, self._room)
         response.body = Body.stream(spool, length=length)
 
     async def _let_go(self, look: Look, response: Response, lead: Lead | None) -> Response:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Callable
+from collections.abc import Callable
 from enum import Enum
 
-from meshwright_sdk import ResetError, Tasks
-from meshwright_sdk.headers import RawHeaders
+from meshwright_sdk import Body, Relay, ResetError, Tasks
 
 
 class Broken(Enum):
@@ -27,7 +26,7 @@ class Room:
         self.used = 0
 
 
-class Spool:
+class Spool(Relay):
     """Chunks that are read ahead of the reader, up to `limit` bytes, so that a slow one keeps nobody waiting.
 
     What it holds is counted in `room`, and is too long when there is none left. `done` is called once: with the whole
@@ -36,7 +35,6 @@ class Spool:
     """
 
     __slots__ = (
-        "_chunks",
         "_done",
         "_error",
         "_held",
@@ -45,21 +43,19 @@ class Spool:
         "_next",
         "_over",
         "_room",
-        "_source",
         "_task",
         "_waiter",
     )
 
     def __init__(
         self,
-        source: AsyncIterable[bytes],
+        body: Body,
         limit: int,
         done: Callable[[bytes | Broken], None],
         tasks: Tasks,
         room: Room,
     ) -> None:
-        self._source = source
-        self._chunks: AsyncIterator[bytes] = aiter(source)
+        super().__init__(body)
         self._limit = limit
         self._done: Callable[[bytes | Broken], None] | None = done
         self._kept: list[bytes] = []
@@ -74,7 +70,7 @@ class Spool:
     async def _read_ahead(self) -> None:
         room = self._room
         try:
-            async for chunk in self._chunks:
+            async for chunk in self.chunks:
                 self._kept.append(chunk)
                 self._held += len(chunk)
                 room.used += len(chunk)
@@ -93,9 +89,6 @@ class Spool:
             self._end(Broken.LEFT)
             self._wake()
 
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self
-
     async def __anext__(self) -> bytes:
         while self._next == len(self._kept) and not self._over:
             self._waiter = asyncio.get_running_loop().create_future()
@@ -109,13 +102,7 @@ class Spool:
         self._release()
         if self._error is not None:
             raise self._error
-        return await anext(self._chunks)
-
-    @property
-    def trailers(self) -> RawHeaders:
-        """Those of the body."""
-        trailers: RawHeaders = getattr(self._source, "trailers", [])
-        return trailers
+        return await anext(self.chunks)
 
     async def aclose(self) -> None:
         """Give up the rest; what is not whole by now is no copy."""
@@ -123,9 +110,7 @@ class Spool:
         await asyncio.wait([self._task])
         self._end(Broken.LEFT)  # a task that was cancelled before it began has not
         self._release()
-        close = getattr(self._source, "aclose", None)
-        if close is not None:
-            await close()
+        await super().aclose()
 
     def _end(self, content: bytes | Broken) -> None:
         done, self._done = self._done, None

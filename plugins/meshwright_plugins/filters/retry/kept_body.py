@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from meshwright_sdk import Body, ResetError
+from meshwright_sdk import Body, Relay, ResetError
 from meshwright_sdk.headers import RawHeaders
 
 
@@ -23,15 +23,13 @@ class KeptBody:
         "_limit",
         "_over",
         "_reader",
-        "_rest",
         "_size",
         "_source",
     )
 
     def __init__(self, body: Body, limit: int) -> None:
         self._length = body.length
-        self._source = body.take()
-        self._rest: AsyncIterator[bytes] = aiter(self._source)
+        self._source = Relay(body)
         self._limit = limit
         self._chunks: list[bytes] | None = []
         self._size = 0
@@ -59,14 +57,14 @@ class KeptBody:
         self._over = True
         self._chunks = None
         if self._abandoned:
-            await self._close_source()
+            await self._source.aclose()
 
     async def more(self, reader: _Reading) -> bytes:
         """Return the next chunk of the source, for the attempt that may read it."""
         if reader is not self._reader:
             raise ResetError("body: another attempt reads it now")
         try:
-            chunk = await anext(self._rest)
+            chunk = await anext(self._source.chunks)
         except StopAsyncIteration:
             self._ended = True
             raise
@@ -83,18 +81,12 @@ class KeptBody:
         if reader is self._reader:
             self._abandoned = True
             if self._over or self._chunks is None:
-                await self._close_source()
-
-    async def _close_source(self) -> None:
-        close = getattr(self._source, "aclose", None)
-        if close is not None:
-            await close()
+                await self._source.aclose()
 
     @property
     def trailers(self) -> RawHeaders:
         """The fields after the content, as far as they are known."""
-        trailers: RawHeaders = getattr(self._source, "trailers", [])
-        return trailers
+        return self._source.trailers
 
 
 class _Reading:

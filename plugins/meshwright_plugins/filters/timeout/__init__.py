@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from math import inf
 from typing import Annotated, ClassVar
@@ -19,6 +19,7 @@ from meshwright_sdk import (
     Filter,
     HeaderName,
     Options,
+    Relay,
     Request,
     Response,
     Timeouts,
@@ -165,33 +166,19 @@ def _is_grpc(fields: RawHeaders) -> bool:
     return _GRPC_TIMEOUT in known or known.get(b"content-type", b"").startswith(b"application/grpc")
 
 
-class _InTime:
+class _InTime(Relay):
     """Chunks of a response that must all have come before the time is over."""
 
-    __slots__ = ("_chunks", "_due", "_late", "_source", "_timeouts")
+    __slots__ = ("_due", "_late", "_timeouts")
 
     def __init__(self, body: Body, timeouts: Timeouts, due: float, late: Callable[[], Exception]) -> None:
-        self._source = body.take()
-        self._chunks: AsyncIterator[bytes] = aiter(self._source)
+        super().__init__(body)
         self._timeouts = timeouts
         self._due = due
         self._late = late
 
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self
-
     async def __anext__(self) -> bytes:
         with self._timeouts.until(self._due):
-            return await anext(self._chunks)
+            return await anext(self.chunks)
         await self.aclose()
         raise self._late()
-
-    @property
-    def trailers(self) -> RawHeaders:
-        trailers: RawHeaders = getattr(self._source, "trailers", [])
-        return trailers
-
-    async def aclose(self) -> None:
-        close = getattr(self._source, "aclose", None)
-        if close is not None:
-            await close()

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from meshwright_plugins.filters.cache.spool import Broken, Room, Spool
-from meshwright_sdk import ConnectError, ResetError, Tasks
+from meshwright_sdk import Body, ConnectError, ResetError, Tasks
 from tests.plugins.filters.cache.rig import chunks
 
 
@@ -36,7 +36,7 @@ async def turns() -> None:
 
 async def test_it_reads_ahead_up_to_its_limit_and_no_further() -> None:
     source, copies = Source(), list[bytes | Broken]()
-    spool = Spool(source, 10, copies.append, Tasks(), Room(10**9))
+    spool = Spool(Body.stream(source), 10, copies.append, Tasks(), Room(10**9))
     await turns()
     assert (source.given, copies) == (11, [Broken.TOO_LONG])
 
@@ -50,7 +50,7 @@ async def test_it_reads_ahead_up_to_its_limit_and_no_further() -> None:
 
 async def test_the_copy_is_whole_however_slow_the_reader_is() -> None:
     copies = list[bytes | Broken]()
-    spool = Spool(chunks(b"ab", b"cd"), 10, copies.append, Tasks(), Room(10**9))
+    spool = Spool(Body.stream(chunks(b"ab", b"cd")), 10, copies.append, Tasks(), Room(10**9))
     first = await anext(spool)
     await turns()
 
@@ -66,7 +66,7 @@ async def test_what_went_wrong_reaches_the_reader_after_what_came_before() -> No
         raise ConnectError("gone")
 
     copies = list[bytes | Broken]()
-    spool = Spool(breaking(), 10, copies.append, Tasks(), Room(10**9))
+    spool = Spool(Body.stream(breaking()), 10, copies.append, Tasks(), Room(10**9))
     await turns()
 
     assert await anext(spool) == b"a"
@@ -77,7 +77,7 @@ async def test_what_went_wrong_reaches_the_reader_after_what_came_before() -> No
 
 async def test_a_reader_that_leaves_gives_the_source_up() -> None:
     source, copies = Source(), list[bytes | Broken]()
-    spool = Spool(source, 10**6, copies.append, Tasks(), Room(10**9))
+    spool = Spool(Body.stream(source), 10**6, copies.append, Tasks(), Room(10**9))
     await anext(spool)
     await spool.aclose()
     given = source.given
@@ -88,7 +88,7 @@ async def test_a_reader_that_leaves_gives_the_source_up() -> None:
 
 async def test_one_that_is_given_up_before_it_began_is_no_copy() -> None:
     source, copies = Source(), list[bytes | Broken]()
-    await Spool(source, 10, copies.append, Tasks(), Room(10**9)).aclose()
+    await Spool(Body.stream(source), 10, copies.append, Tasks(), Room(10**9)).aclose()
 
     assert (source.closed, copies) == (True, [Broken.LEFT])
 
@@ -99,7 +99,7 @@ async def test_a_body_whose_reading_ahead_is_cancelled_does_not_look_complete() 
         await asyncio.Event().wait()
 
     tasks = Tasks()
-    spool = Spool(hanging(), 10, lambda content: None, tasks, Room(10**9))
+    spool = Spool(Body.stream(hanging()), 10, lambda content: None, tasks, Room(10**9))
     assert await anext(spool) == b"a"
     await tasks.close()
 
@@ -109,7 +109,7 @@ async def test_a_body_whose_reading_ahead_is_cancelled_does_not_look_complete() 
 
 async def test_all_that_are_on_their_way_share_one_bound_and_give_back_what_they_held() -> None:
     room, copies = Room(30), list[bytes | Broken]()
-    spools = [Spool(Source(), 20, copies.append, Tasks(), room) for _ in range(4)]
+    spools = [Spool(Body.stream(Source()), 20, copies.append, Tasks(), room) for _ in range(4)]
     await turns()
 
     assert room.used <= 30 + len(spools)
@@ -131,7 +131,7 @@ async def test_a_generator_that_is_being_read_is_given_up_without_an_error() -> 
         finally:
             closed.append(True)
 
-    spool = Spool(hanging(), 10, lambda content: None, Tasks(), Room(100))
+    spool = Spool(Body.stream(hanging()), 10, lambda content: None, Tasks(), Room(100))
     await anext(spool)
     await turns()
     await spool.aclose()
