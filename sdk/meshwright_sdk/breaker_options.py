@@ -62,6 +62,8 @@ class BreakerOptions(Options):
             raise ValueError("expected one of consecutive_failures, failure_rate and slow_after; got null for each")
         if self.max_open_for < self.open_for:
             raise ValueError(f"max_open_for: expected {self.open_for} (open_for) or more; got {self.max_open_for}")
+        if self.slow_after is None and "slow_rate" in self.model_fields_set:
+            raise ValueError("expected slow_after, which slow_rate is about; got none")
         return self
 
     def rules(self) -> BreakerRules:

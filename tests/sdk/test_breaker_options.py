@@ -53,6 +53,7 @@ def test_everything_reaches_the_rules() -> None:
         ({"failure_rate": "0%"}, "expected more than 0%; got 0%"),
         ({"window": "0s"}, "expected more than 0s; got 0s"),
         ({"open_for": "10m"}, "max_open_for: expected 10m .open_for. or more; got 5m"),
+        ({"slow_rate": "5%"}, "expected slow_after, which slow_rate is about; got none"),
         ({"growth": 0.5}, "greater than or equal to 1"),
     ],
 )

@@ -18,7 +18,7 @@ from meshwright.config.plugin_use import OptionsOf
 from meshwright.config.problems import KeyPath, Problem, config_error, quoted
 from meshwright.config.reach import Unreachable, unreachable
 from meshwright.config.redaction import hidden_below, hidden_values, hide, redacted, redacted_filters
-from meshwright.config.service_names import services_are_there
+from meshwright.config.service_names import no_way_leads_back, services_are_there
 from meshwright.config.tls_warnings import tls_warnings
 from meshwright.config.translate import PLUGIN_OPTIONS, Scope
 
@@ -127,8 +127,10 @@ def problems_beside_plugins(document: Document) -> Sequence[Problem]:
 
 def _checked(document: Document, options_of: OptionsOf | None) -> tuple[GatewayConfig | None, Sequence[Problem]]:
     config, problems = _modelled(document, options_of)
-    unknown = services_are_there(document, config) if config is not None else ()
-    return config, [*document.problems, *problems, *cross_problems(document), *unknown]
+    found = [*document.problems, *problems, *cross_problems(document)]
+    if config is not None:
+        found += [*services_are_there(document, config), *no_way_leads_back(document, config)]
+    return config, found
 
 
 def _modelled(document: Document, options_of: OptionsOf | None) -> tuple[GatewayConfig | None, Iterable[Problem]]:

@@ -343,6 +343,11 @@ async def test_a_body_in_time_keeps_its_length_and_its_trailers() -> None:
     assert response.body.trailers["x-sum"] == "1"
 
 
+def test_what_is_trusted_has_a_name() -> None:
+    with pytest.raises(ValidationError, match="expected a header with trust; got null"):
+        build(Timeout, after="1s", trust=True, header=None)
+
+
 @pytest.mark.parametrize("wrong", ["0s", "2", "-1s"])
 def test_a_time_that_is_none_is_refused(wrong: str) -> None:
     with pytest.raises(ValidationError, match="duration"):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 from math import inf
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from meshwright_plugins.filters.timeout.grpc_timeout import read_grpc_timeout, write_grpc_timeout
 from meshwright_sdk import (
@@ -59,6 +59,12 @@ class TimeoutOptions(Options):
         description="Obey that header of a request if it is earlier. Only for clients whose clocks are right.",
     )
 
+    @model_validator(mode="after")
+    def _has_a_header_to_trust(self) -> Self:
+        if self.trust and self.header is None:
+            raise ValueError("expected a header with trust; got null")
+        return self
+
 
 class Timeout(Filter[TimeoutOptions]):
     """Answer 504 when the rest of the chain takes too long, and hand the deadline on to the service.
@@ -92,7 +98,7 @@ class Timeout(Filter[TimeoutOptions]):
         self._now = context.clock.monotonic
         self._wall = context.clock.wall
         self._header = options.header.encode("ascii") if options.header is not None else b""
-        self._trust = options.trust and bool(self._header)
+        self._trust = options.trust
 
     async def __call__(self, request: Request, call_next: CallNext) -> Response:
         now = self._now()
