@@ -169,6 +169,17 @@ class Request:
         other._state = self.state
         return other
 
+    def apart(self) -> Request:
+        """Return the same request for an errand of its own: nobody waits for it, and nothing of it reaches the client.
+
+        It has no deadline, no budget and no endpoints to avoid. Whoever sends it closes its answer.
+        """
+        other = self.copy()
+        other.answers = []
+        other.interim = other.deadline = other.budget = other.endpoint = None
+        other.avoid = ()
+        return other
+
     def __repr__(self) -> str:
         return f"<Request {self.method} {self.host}{self.path}>"
 

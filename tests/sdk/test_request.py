@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from meshwright_sdk import Address, Body, DownstreamError, Headers, Request
-from meshwright_sdk.testing import make_request
+from meshwright_sdk import Address, Body, DownstreamError, Headers, Request, RetryBudget
+from meshwright_sdk.testing import ManualClock, make_endpoint, make_request
 
 
 def test_the_target_and_the_url_show_what_filters_have_rewritten() -> None:
@@ -84,3 +84,27 @@ def test_a_host_header_of_ones_own_decides(host: str, name: str) -> None:
     request = make_request(url="http://other.test/", headers={"host": host})
 
     assert (request.host, request.headers.getlist("host")) == (name, [host])
+
+
+def test_a_copy_beside_a_request_shares_its_answers_and_bounds_and_not_its_headers() -> None:
+    request = make_request(headers={"x-a": "1"})
+    request.deadline = 7.0
+    copy = request.copy()
+    copy.headers["x-a"] = "2"
+
+    assert request.headers["x-a"] == "1"
+    assert copy.answers is request.answers is not None
+    assert copy.deadline == 7.0
+
+
+def test_a_copy_for_an_errand_of_its_own_is_bound_by_nothing_of_the_request() -> None:
+    request = make_request(headers={"x-a": "1"})
+    endpoint = make_endpoint()
+    request.deadline, request.budget = 7.0, RetryBudget(0.2, now=ManualClock().monotonic)
+    request.endpoint, request.avoid = endpoint, (endpoint,)
+    copy = request.apart()
+
+    assert (copy.deadline, copy.budget, copy.interim, copy.endpoint, copy.avoid) == (None, None, None, None, ())
+    assert copy.answers == []
+    assert copy.answers is not request.answers
+    assert (copy.headers["x-a"], request.deadline, request.avoid) == ("1", 7.0, (endpoint,))

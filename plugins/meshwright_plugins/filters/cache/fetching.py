@@ -235,11 +235,8 @@ class Fetching:
         look.variant = self._shelf.variant(look.key, look.raw)
         if self.background >= _MOST_BACKGROUND or self.flights.get(look.variant) is not None:
             return
-        copy = look.request.copy()
+        copy = look.request.apart()
         copy.method = "GET"
-        copy.answers = []  # they are closed here, and not with the original's
-        copy.interim = copy.deadline = copy.budget = None
-        copy.avoid = ()
         noticed = {name: value for name, value in look.noticed.items() if name == b"authorization"}
         own = Look(copy, look.call_next, look.key, noticed, self._shelf.now())
         own.stored, own.why, own.variant, own.insists = look.stored, look.why, look.variant, True

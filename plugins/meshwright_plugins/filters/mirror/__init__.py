@@ -123,10 +123,7 @@ class Mirror(Filter[MirrorOptions]):
         return True
 
     def _copy(self, request: Request) -> Request:
-        copy = request.copy()
-        copy.answers = []  # they are closed here, and not with the original's
-        copy.interim = copy.deadline = copy.budget = None
-        copy.avoid = ()
+        copy = request.apart()
         copy.priority = 0
         if self._header:
             copy.headers.set_bytes(self._header, b"1")
