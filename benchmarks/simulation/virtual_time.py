@@ -7,7 +7,7 @@ import selectors
 from collections.abc import Callable
 
 
-class _NeverIdle(selectors.SelectSelector):
+class _NeverIdle(selectors.DefaultSelector):
     """Instead of waiting it moves the time on."""
 
     def __init__(self) -> None:

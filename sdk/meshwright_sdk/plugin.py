@@ -81,6 +81,8 @@ class Plugin(ABC, Generic[O_co]):
     name: ClassVar[str] = ""
     actions: ClassVar[Mapping[str, str]] = {}
     """What the admin API can have it do, each with one sentence for people; see `act`."""
+    momentary: ClassVar[frozenset[str]] = frozenset()
+    """The actions that are over once they are done, such as emptying something; the others last."""
 
     def __init__(self, options: O_co, context: Context) -> None:
         self.options = options
@@ -109,7 +111,7 @@ class Plugin(ABC, Generic[O_co]):
         """Do one of `actions` in this worker; raises ValueError for arguments that it cannot use.
 
         It is called in every worker, and again after each reload and in each new worker, until another act with the
-        same arguments takes its place. Must not wait; doing it twice is as doing it once.
+        same arguments takes its place, unless it is `momentary`. Must not wait; doing it twice is as doing it once.
         """
         raise NotImplementedError(action)
 

@@ -29,19 +29,21 @@ class Acts:
     async def make(
         self, workers: Iterable[WorkerHandle], use: str, action: str, arguments: Mapping[str, str], within_s: float
     ) -> None:
-        """Have every worker do it, and keep it; raises ValueError as a worker does, ConnectionError when none did."""
+        """Have every worker do it, and keep it if it lasts; raises ValueError or, when none did, ConnectionError."""
         answers = await ask(workers, _doing(use, action, arguments), within_s)
         for answer in answers.values():
             if isinstance(answer, ValueError):
                 raise answer
         if all(isinstance(answer, BaseException) for answer in answers.values()):
             raise ConnectionError("there is no worker that could do it")
+        logger.info("%s: %s%s, by hand", use, action, f" {dict(arguments)}" if arguments else "")
+        if not any(answer is True for answer in answers.values()):
+            return
         key = (use, tuple(sorted(arguments.items())))
         self._made.pop(key, None)
         self._made[key] = action
         if len(self._made) > MOST_KEPT:
             del self._made[next(iter(self._made))]
-        logger.info("%s: %s%s, by hand", use, action, f" {dict(arguments)}" if arguments else "")
 
     async def make_again(self, workers: Iterable[WorkerHandle], within_s: float) -> None:
         """Have workers do what was kept; what they cannot do any more, because its use has gone, is forgotten."""
@@ -54,5 +56,5 @@ class Acts:
                 logger.info("%s: %s, by hand, is forgotten: %s", use, action, refused[0])
 
 
-def _doing(use: str, action: str, arguments: Mapping[str, str]) -> Callable[[WorkerHandle], Awaitable[None]]:
+def _doing(use: str, action: str, arguments: Mapping[str, str]) -> Callable[[WorkerHandle], Awaitable[bool]]:
     return lambda worker: worker.act(use, action, arguments)

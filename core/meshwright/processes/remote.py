@@ -103,11 +103,12 @@ class RemoteWorker:
         state: dict[str, Any] = await self._channel.call("state")
         return state
 
-    async def act(self, use: str, action: str, arguments: Mapping[str, str]) -> None:
+    async def act(self, use: str, action: str, arguments: Mapping[str, str]) -> bool:
         """Have one of its plugins do something."""
         answer = await self._channel.call("act", use=use, action=action, arguments=dict(arguments))
         if "refused" in answer:
             raise ValueError(answer["refused"])
+        return bool(answer["lasts"])
 
     async def stop(self, grace_s: float) -> None:
         """Have it drain and exit; kill it when it has not done so in time, and raise TimeoutError then."""

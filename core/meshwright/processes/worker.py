@@ -100,13 +100,13 @@ class LocalWorker:
         """Return what plugins show of themselves; one that fails shows its failure."""
         return {name: _shown(use) for name, use in self._uses().items()}
 
-    async def act(self, use: str, action: str, arguments: Mapping[str, str]) -> None:
-        """Have a plugin do something; raises ValueError for a use that there is not, and for what it cannot do."""
+    async def act(self, use: str, action: str, arguments: Mapping[str, str]) -> bool:
+        """Have a plugin do something, and return whether that lasts; raises ValueError for what cannot be done."""
         uses = self._uses()
         if use not in uses:
             hint = did_you_mean(use, uses)
             raise ValueError(f"use: expected one that /api/state shows; got {use!r}{hint and f' ({hint})'}")
-        uses[use].act(action, arguments)
+        return uses[use].act(action, arguments)
 
     def _uses(self) -> dict[str, Use]:
         from meshwright.traffic.uses import uses_of  # for people, who are rare

@@ -44,8 +44,8 @@ class WorkerHandle(Protocol):
     async def state(self) -> dict[str, Any]:
         """Return what plugins show of themselves, by the names of their uses, as JSON can say it."""
 
-    async def act(self, use: str, action: str, arguments: Mapping[str, str]) -> None:
-        """Have a plugin do something; raises ValueError for a use that there is not, and for what it cannot do."""
+    async def act(self, use: str, action: str, arguments: Mapping[str, str]) -> bool:
+        """Have a plugin do something, and return whether that lasts; raises ValueError for what cannot be done."""
 
     async def stop(self, grace_s: float) -> None:
         """Accept nothing more, let running requests end, and return when they have or the time is over."""

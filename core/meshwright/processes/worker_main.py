@@ -76,10 +76,9 @@ class WorkerProcess:
 
     async def _act(self, **asked: Any) -> dict[str, Any]:
         try:
-            await self._worker.act(**asked)
+            return {"lasts": await self._worker.act(**asked)}
         except ValueError as error:
             return {"refused": str(error)}
-        return {}
 
     async def _stop(self, grace_s: float) -> None:
         """Drain, whoever asked first; whoever asks later waits for the same end."""

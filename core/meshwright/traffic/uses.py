@@ -30,8 +30,8 @@ class Use:
         state = plugin.state()
         return {"kind": self.kind, "plugin": plugin.name, "actions": dict(plugin.actions), "state": state}
 
-    def act(self, action: str, arguments: Mapping[str, str]) -> None:
-        """Have the plugin do something; raises ValueError for what it cannot do."""
+    def act(self, action: str, arguments: Mapping[str, str]) -> bool:
+        """Have the plugin do something, and return whether that lasts; raises ValueError for what it cannot do."""
         known = self.plugin.actions
         if action not in known:
             can = f"one of {', '.join(sorted(known))}" if known else "none, for it has no actions"
@@ -40,6 +40,7 @@ class Use:
             self.plugin.act(action, arguments)
         except ValueError as error:
             raise ValueError(f"{self.name}: {action}: {error}") from error
+        return action not in self.plugin.momentary
 
 
 def uses_of(snapshot: Snapshot) -> dict[str, Use]:

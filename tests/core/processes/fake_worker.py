@@ -81,11 +81,12 @@ class FakeWorker:
         await self._behave("state")
         return self.uses
 
-    async def act(self, use: str, action: str, arguments: Mapping[str, str]) -> None:
+    async def act(self, use: str, action: str, arguments: Mapping[str, str]) -> bool:
         await self._behave("act")
         if use not in self.uses:
             raise ValueError(f"use: there is no {use}")
         self.acts.append((use, action, dict(arguments)))
+        return action != "purge"
 
     async def stop(self, grace_s: float) -> None:
         self.stopped_with.append(grace_s)

@@ -471,6 +471,17 @@ async def test_what_was_done_by_hand_is_forgotten_with_its_use() -> None:
     assert len(worker.acts) == 1
 
 
+async def test_what_is_over_when_it_is_done_is_not_done_again() -> None:
+    worker = FakeWorker()
+    worker.uses = {"filters.cache": {}}
+    control = await started(worker)
+
+    await control.act("filters.cache", "purge", {})
+    await control.reload("test")
+
+    assert worker.acts == [("filters.cache", "purge", {})]
+
+
 async def test_an_act_that_no_worker_did_is_not_kept() -> None:
     worker = FakeWorker()
     control = await started(worker)

@@ -65,6 +65,7 @@ class Cache(Filter[CacheOptions]):
         "rbac": _UNASKED,
     }
     actions: ClassVar[Mapping[str, str]] = {"purge": "Forget what is stored: all, or what has a URL that begins so."}
+    momentary: ClassVar[frozenset[str]] = frozenset(("purge",))
 
     def __init__(self, options: CacheOptions, context: Context) -> None:
         super().__init__(options, context)
