@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 from meshwright.processes.fleet import ask
-from meshwright.processes.worker_handle import WorkerHandle
+from meshwright.processes.worker_handle import Act, WorkerHandle
 
 logger = logging.getLogger("meshwright.control")
 
@@ -25,6 +25,11 @@ class Acts:
 
     def __init__(self) -> None:
         self._made: dict[_Key, str] = {}
+
+    @property
+    def made(self) -> Sequence[Act]:
+        """What is kept, in the order in which it was made."""
+        return [(use, action, dict(arguments)) for (use, arguments), action in self._made.items()]
 
     async def make(
         self, workers: Iterable[WorkerHandle], use: str, action: str, arguments: Mapping[str, str], within_s: float

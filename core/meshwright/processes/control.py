@@ -162,7 +162,7 @@ class Control:
             assert self.applied is not None
             reading, version = self.applied.reading, self.applied.version
             await _everywhere(workers, lambda worker: worker.prepare(reading, version), version, within_s)
-            await _everywhere(workers, lambda worker: worker.commit(version), version, within_s)
+            await _everywhere(workers, lambda worker: worker.commit(version, self._acts.made), version, within_s)
             await self._acts.make_again(workers, within_s)
             for worker in workers:
                 self.fleet.join(worker)
@@ -247,7 +247,10 @@ class Control:
 
     async def _commit(self, version: int) -> None:
         """Use what all have prepared; a worker that cannot is given up, for it can neither go on nor back."""
-        answers = await ask(self.fleet.workers.values(), lambda worker: worker.commit(version), self._acknowledge_s)
+        acts = self._acts.made
+        answers = await ask(
+            self.fleet.workers.values(), lambda worker: worker.commit(version, acts), self._acknowledge_s
+        )
         for worker, error in answers.items():
             if isinstance(error, BaseException):
                 logger.error("worker %s did not take version %d into use: %r", worker.name, version, error)

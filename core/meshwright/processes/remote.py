@@ -15,6 +15,7 @@ from meshwright.processes.control_channel import ControlChannel
 from meshwright.processes.deadline import OVERDUE, STOP_S
 from meshwright.processes.exposition import FamilyDump
 from meshwright.processes.reading import Reading
+from meshwright.processes.worker_handle import Act
 
 logger = logging.getLogger("meshwright.supervisor")
 
@@ -72,9 +73,10 @@ class RemoteWorker:
         finally:
             self.preparing -= 1
 
-    async def commit(self, version: int) -> None:
+    async def commit(self, version: int, acts: Sequence[Act] = ()) -> None:
         """Have it serve `version`."""
-        await self._channel.call("commit", version=version)
+        done = [(use, action, dict(arguments)) for use, action, arguments in acts]
+        await self._channel.call("commit", version=version, acts=done)
 
     async def discard(self, version: int) -> None:
         """Have it drop `version`."""

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from meshwright.processes.exposition import FamilyDump, dump
 from meshwright.processes.listeners import Listeners, PreparedListener
 from meshwright.processes.reading import Reading
 from meshwright.processes.vitals import Vitals
+from meshwright.processes.worker_handle import Act
 from meshwright.traffic.gateway import Gateway
 from meshwright.traffic.snapshot import Snapshot
 from meshwright_sdk import ConfigError, Metrics, Tasks
@@ -56,11 +58,12 @@ class LocalWorker:
         finally:
             del self._preparing[version]
 
-    async def commit(self, version: int) -> None:
+    async def commit(self, version: int, acts: Sequence[Act] = ()) -> None:
         """Serve `version`; listeners that are no longer in it drain in the background."""
         prepared = self._prepared.pop(version)
         first = self._gateway.snapshot is None
         await self._gateway.commit(prepared.snapshot)
+        self._do_again(acts)  # no request has come between, for that was one step of the loop
         self._listeners.commit(prepared.listeners)
         if first:
             self._tell("meshwright_started")
@@ -102,6 +105,14 @@ class LocalWorker:
 
     async def act(self, use: str, action: str, arguments: Mapping[str, str]) -> bool:
         """Have a plugin do something, and return whether that lasts; raises ValueError for what cannot be done."""
+        return self._act(use, action, arguments)
+
+    def _do_again(self, acts: Sequence[Act]) -> None:
+        for act in acts:
+            with suppress(Exception):  # whoever keeps them asks for each once more, and is told
+                self._act(*act)
+
+    def _act(self, use: str, action: str, arguments: Mapping[str, str]) -> bool:
         uses = self._uses()
         if use not in uses:
             hint = did_you_mean(use, uses)

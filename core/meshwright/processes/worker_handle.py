@@ -8,6 +8,9 @@ from typing import Any, Protocol
 from meshwright.processes.exposition import FamilyDump
 from meshwright.processes.reading import Reading
 
+Act = tuple[str, str, Mapping[str, str]]
+"""What a plugin was told to do by hand: which use, the action, and its arguments."""
+
 
 class WorkerHandle(Protocol):
     """A worker that carries traffic.
@@ -26,8 +29,11 @@ class WorkerHandle(Protocol):
     async def prepare(self, reading: Reading, version: int) -> None:
         """Build everything for `version` beside what is in use; raises ConfigError and then keeps nothing."""
 
-    async def commit(self, version: int) -> None:
-        """Serve the version that was prepared from now on."""
+    async def commit(self, version: int, acts: Sequence[Act] = ()) -> None:
+        """Serve the version that was prepared from now on, with `acts` done before its first request.
+
+        One that cannot be done is passed over.
+        """
 
     async def discard(self, version: int) -> None:
         """Drop what was, or is being, prepared; a version that is unknown is no error."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from meshwright.processes.exposition import FamilyDump, dump
 from meshwright.processes.reading import Reading
+from meshwright.processes.worker_handle import Act
 from meshwright_sdk import ConfigDocument, ConfigSource, Context, Metrics, NoOptions
 
 YAML = """\
@@ -46,6 +47,7 @@ class FakeWorker:
         self.services: list[dict[str, Any]] = []
         self.uses: dict[str, dict[str, Any]] = {}
         self.acts: list[tuple[str, str, dict[str, str]]] = []
+        self.committed_with: list[Act] = []
         self.explained: list[tuple[str, str, Sequence[Sequence[str]]]] = []
 
     async def prepare(self, reading: Reading, version: int) -> None:
@@ -54,8 +56,9 @@ class FakeWorker:
         self.prepared.add(version)
         self.most_prepared = max(self.most_prepared, len(self.prepared))
 
-    async def commit(self, version: int) -> None:
+    async def commit(self, version: int, acts: Sequence[Act] = ()) -> None:
         await self._behave("commit")
+        self.committed_with = list(acts)
         self.prepared.remove(version)
         self.version = version
 

@@ -453,8 +453,9 @@ async def test_what_was_done_by_hand_is_done_again_after_a_reload_and_in_a_new_w
     await control.reload("test")
     await control.admit([other])
 
+    assert worker.committed_with == [("filters.breaker", "closed", {})]
     assert worker.acts == [("filters.breaker", each, {}) for each in ("open", "closed", "closed")]
-    assert other.acts == [("filters.breaker", "closed", {})]
+    assert other.committed_with == other.acts == [("filters.breaker", "closed", {})]
 
 
 async def test_what_was_done_by_hand_is_forgotten_with_its_use() -> None:

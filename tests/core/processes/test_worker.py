@@ -90,6 +90,15 @@ async def test_a_version_is_served_from_its_commit_on(worker: LocalWorker, folde
     assert await ask(await address(worker)) == "one"
 
 
+async def test_what_was_done_by_hand_is_done_before_the_first_request(worker: LocalWorker, folder: Path) -> None:
+    use, arguments = "filters.fault", dict[str, str]()
+    text = YAML.replace("TEXT", "one") + "\nfilters: [{fault: {abort: {status: 503}, active: false}}]\n"
+    await worker.prepare(reading(folder, text), 1)
+    await worker.commit(1, [("filters.gone", "on", arguments), (use, "none", arguments), (use, "on", arguments)])
+
+    assert (await worker.state())[use]["state"]["active"] is True
+
+
 async def test_a_discarded_version_changes_nothing(worker: LocalWorker, folder: Path) -> None:
     await worker.prepare(reading(folder, YAML.replace("TEXT", "one")), 1)
     await worker.commit(1)
