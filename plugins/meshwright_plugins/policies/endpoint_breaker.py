@@ -48,10 +48,10 @@ class EndpointBreaker(EndpointPolicy[EndpointBreakerOptions]):
     When fewer endpoints are left than the service's `panic_threshold`, or none, all are used, as if there were no
     breaker: a service whose every endpoint fails, or whose only one does, wants the filter `circuit_breaker`.
 
-    An endpoint that is new starts closed, also one that has gone and comes again under the same URL; one whose weight,
-    zone or labels change keeps its breaker. Each worker has breakers of its own, which see its share of the traffic:
-    with N workers an endpoint that is half open gets up to N times the `trials`, and in each worker it has to fail for
-    itself. A change of the service's policies starts them anew, closed.
+    An endpoint that is new starts closed, also one that has gone and comes again under the same URL, unless it was
+    forced by hand; one whose weight, zone or labels change keeps its breaker. Each worker has breakers of its own,
+    which see its share of the traffic: with N workers an endpoint that is half open gets up to N times the `trials`,
+    and in each worker it has to fail for itself. A change of the service's policies starts them anew, closed.
 
     The admin API shows each breaker, and forces the one of an `endpoint`, given by its URL, `open`, `closed`, or lets
     it go by the rules again (`auto`), in all workers. Metrics: `meshwright_endpoint_breaker_state` (how many breakers,
@@ -78,6 +78,7 @@ class EndpointBreaker(EndpointPolicy[EndpointBreakerOptions]):
         self._watched: dict[Endpoint, _Watched] = {}
         self._unwell: set[_Watched] = set()
         self._waker: asyncio.Task[None] | None = None
+        self._by_hand: dict[str, str] = {}
         self._metrics = BreakerMetrics(
             context.metrics, "meshwright_endpoint_breaker", "Breakers of endpoints", service=context.service or ""
         )
@@ -90,6 +91,8 @@ class EndpointBreaker(EndpointPolicy[EndpointBreakerOptions]):
         watched = self._watched[endpoint] = _Watched(endpoint)
         watched.breaker = Breaker(self._rules, self._now(), partial(self._moved, watched))
         self._metrics.joined(watched.breaker.state)
+        if endpoint.url in self._by_hand:
+            self._force(watched, self._by_hand[endpoint.url])
 
     def removed(self, endpoint: Endpoint) -> None:
         watched = self._watched.pop(endpoint)
@@ -123,9 +126,16 @@ class EndpointBreaker(EndpointPolicy[EndpointBreakerOptions]):
         found = [each for endpoint, each in self._watched.items() if endpoint.url == arguments["endpoint"]]
         if not found:
             raise ValueError(f"endpoint: expected the URL of one of the service's; got {arguments['endpoint']!r}")
+        if action == "auto":
+            self._by_hand.pop(arguments["endpoint"], None)
+        else:
+            self._by_hand[arguments["endpoint"]] = action
         for watched in found:
-            watched.breaker.force(None if action == "auto" else action, self._now())
-            self._show(watched)
+            self._force(watched, None if action == "auto" else action)
+
+    def _force(self, watched: _Watched, state: str | None) -> None:
+        watched.breaker.force(state, self._now())
+        self._show(watched)
 
     def _try(self, attempt: Attempt) -> None:
         """Take note of a trial; as soon as there are enough, no more requests go to the endpoint."""

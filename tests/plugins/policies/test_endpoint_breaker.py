@@ -184,6 +184,19 @@ async def test_one_that_goes_and_comes_again_starts_closed() -> None:
         assert (out(service), states(breaker)) == ({}, ["closed"] * 3)
 
 
+async def test_one_that_was_forced_by_hand_stays_so_when_it_goes_and_comes_again() -> None:
+    async with service_with(ManualClock()) as (service, breaker):
+        first, second, _ = service.endpoints
+        breaker.act("open", {"endpoint": first.url})
+        breaker.act("open", {"endpoint": second.url})
+        breaker.act("auto", {"endpoint": second.url})
+        for endpoint in (first, second):
+            service.remove(endpoint)
+            service.add(endpoint.url)
+
+        assert out(service) == {first.url: "open: forced open by hand"}
+
+
 async def test_it_can_be_forced_by_hand() -> None:
     clock = ManualClock()
     async with service_with(clock) as (service, breaker):
