@@ -231,22 +231,38 @@ def _lines_of(fields: Sequence[tuple[bytes, bytes]]) -> list[bytes]:
 
 
 class MessageWriter:
-    """Writes the messages of one connection as `write_message` does; fields that repeat the last ones are there."""
+    """Writes the messages of one connection as `write_message` does; fields that repeat the last ones are there.
 
-    __slots__ = ("_last", "_lines")
+    Those in front which are alike from message to message are kept as they are written: what differs, such as the id
+    of a request, nearly always stands behind them, where filters put it.
+    """
+
+    __slots__ = ("_alike", "_lines")
 
     def __init__(self) -> None:
-        self._last: RawHeaders = []
+        self._alike: RawHeaders = []
         self._lines = b""
 
     def write(self, start: bytes, fields: RawHeaders, more: Sequence[bytes], content: bytes) -> bytes:
-        if not fields or fields != self._last:
-            lines = b"\r\n".join(_lines_of(fields))
-            if not lines or len(lines) > REMEMBERED_BYTES:
+        alike = self._alike
+        if alike and fields == alike:
+            return b"\r\n".join((start, self._lines, *more, b"", content))
+        if not alike or fields[: len(alike)] != alike:
+            alike = self._learn(fields)
+            if not alike:
                 return write_message(start, fields, more, content)
-            self._last = fields.copy()  # whoever has it may change it afterwards
-            self._lines = lines
-        return b"\r\n".join((start, self._lines, *more, b"", content))
+        return b"\r\n".join((start, self._lines, *_lines_of(fields[len(alike) :]), *more, b"", content))
+
+    def _learn(self, fields: RawHeaders) -> RawHeaders:
+        """Keep what was kept and still is alike, or all of the fields where that is little; return what is kept."""
+        number = next(
+            (place for place, (one, other) in enumerate(zip(self._alike, fields, strict=False)) if one != other), 0
+        )
+        # A copy, for whoever has the fields may change them afterwards.
+        kept = fields[:number] if 2 * number >= len(fields) else fields.copy()
+        lines = b"\r\n".join(_lines_of(kept))
+        self._alike, self._lines = (kept, lines) if 0 < len(lines) <= REMEMBERED_BYTES else ([], b"")
+        return self._alike
 
 
 def keeps_alive(head: Head, version: str) -> bool:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from meshwright.http1.rules import MessageWriter
+from hypothesis import given
+from hypothesis import strategies as st
+
+from meshwright.http1.rules import MessageWriter, write_message
 from meshwright_sdk import CallNext, Request, Response
 from tests.core.http1.harness import gateway_to, serving
 from tests.core.http1.line import OK, keeping
@@ -95,3 +98,22 @@ def test_a_list_of_fields_that_was_changed_after_it_was_written_is_another_one()
     assert first == b"x\r\na: 1\r\n\r\n"
     assert second == b"x\r\na: 2\r\ncontent-length: 1\r\n\r\ny"
     assert writer.write(b"x", fields, (), b"") == b"x\r\n\r\n"
+
+
+FIELDS = st.sampled_from(
+    [
+        (b"host", b"a"),
+        (b"host", b"b"),
+        (b"x-id", b"1"),
+        (b"x-id", b"2"),
+        (b"content-length", b"3"),
+        (b"x-long", b"l" * 600),
+    ]
+)
+
+
+@given(st.lists(st.lists(FIELDS, max_size=6), max_size=8))
+def test_what_was_written_before_never_shows_in_a_message(messages: list[list[tuple[bytes, bytes]]]) -> None:
+    writer = MessageWriter()
+    for fields in messages:
+        assert writer.write(b"x", fields, (b"y: 1",), b"z") == write_message(b"x", fields, (b"y: 1",), b"z")
