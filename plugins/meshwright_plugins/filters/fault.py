@@ -118,6 +118,8 @@ class Fault(Filter[FaultOptions]):
     Put it innermost, in the `filters` of a service, to have the service fail: then retries, breakers and
     fallbacks see it. Put it outermost to have the gateway fail for its clients.
 
+    Metrics: `meshwright_faults_total`, by `kind`: `delay`, `abort` or `body`.
+
     Example:
         filters:
           - fault:

@@ -49,7 +49,7 @@ class QuotaOptions(Options):
         "quota",
         pattern=r"^[A-Za-z0-9_.-]{1,64}$",
         description="Name in the RateLimit headers and in the store; quotas of one name, period and consumer are one, "
-        "on whichever routes and gateways.",
+        "on whichever routes and gateways: give those with different limits different names.",
     )
     headers: bool = Field(True, description="Send RateLimit and RateLimit-Policy with each answer.")
     on_store_failure: Literal["allow", "deny"] = Field(
@@ -64,6 +64,9 @@ class Quota(Filter[QuotaOptions]):
     the store `memory` each worker counts for itself and forgets. Each request is one call of the store; a consumer
     whose quota is spent is refused without any. Put it inside of what authenticates, and inside of `rate_limit`, so
     that what that refuses is not counted.
+
+    Metrics: `meshwright_quota_total`, by the name of the `quota` and the `result`: `admitted`, `refused`, or
+    `store_failed` (the store was away). The counts at the admin API are these too: of all uses of the name.
 
     Example:
         filters:

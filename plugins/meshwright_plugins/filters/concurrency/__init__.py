@@ -54,6 +54,9 @@ class Concurrency(Filter[ConcurrencyOptions]):
     Put it into a service's `filters`, so that all routes share the limit and each attempt of a retry takes a permit
     of its own. Each worker has its own limit.
 
+    Metrics: `meshwright_concurrency_limit`, `meshwright_concurrency_in_flight`, `meshwright_concurrency_waiting` and
+    `meshwright_concurrency_refused_total` (by `reason`: `full`, `evicted` or `expired`), with the label `place`.
+
     Example:
         filters:
           - concurrency: {limit: 100, max_waiting: 50, max_wait: 500ms}

@@ -32,6 +32,8 @@ class Fallback(Filter[FallbackOptions]):
     By hand, `degrade` at the admin API gives the fallback without calling the service, and `restore` ends that. Put it
     around `retry`, `timeout` and `circuit_breaker`, which are to have done what they can before.
 
+    Metrics: `meshwright_degraded_total`, by `route` and `reason`, where `status` stands for every status.
+
     Example:
         filters:
           - fallback: {last_good: {max_age: 10m}, respond: {status: 200, json: {orders: []}}}

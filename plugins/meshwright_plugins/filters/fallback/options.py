@@ -37,7 +37,7 @@ class FallbackOptions(Options):
     on: Annotated[tuple[Word | StatusOrClass, ...], OneOrMany("a reason"), Field(min_length=1)] = Field(
         ("open", "failed", "timeout", "shed"),
         description="Why: open (a breaker is), failed (no connection, none or no valid answer), timeout, shed (a bound "
-        "of the gateway), a status such as 503, or a class such as 5xx.",
+        "of the gateway), a status such as 503, or a class such as 5xx. A status that is not named is an answer.",
     )
     last_good: LastGoodOptions | None = Field(
         None, description="The last good answer to the same GET or HEAD, if there is one; {} for the defaults."

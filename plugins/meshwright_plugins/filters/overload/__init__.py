@@ -81,6 +81,9 @@ class Overload(Filter[OverloadOptions]):
 
     Put it outside of everything but `request_id` and `priority`, on every route.
 
+    Metrics: `meshwright_overload_refused_total` (by `priority`), `meshwright_overload_held` (refusals held back now)
+    and `meshwright_overload_border` (the priority below which everything is refused, -1 for none).
+
     Example:
         filters:
           - overload: {max_lag: 20ms, max_in_flight: 5000}

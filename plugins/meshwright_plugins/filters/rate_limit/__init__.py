@@ -40,7 +40,11 @@ class RateLimit(Filter[RateLimitOptions]):
     limit goes at most the number of workers times `slice`, and hardly a request waits.
 
     A request is told apart by `key`. Put the filter inside those that authenticate, where the key is a claim, and
-    outside of `retry`, so that attempts are not counted.
+    outside of `retry`, so that attempts are not counted. The store `memory` is each worker's own: with it `exact` and
+    `leased` count no more than the worker's requests.
+
+    Metrics: `meshwright_rate_limit_total`, by the name of the `limit` and the `result`: `admitted`, `refused`, or
+    `store_failed` (the store was away).
 
     Example:
         filters:
