@@ -182,7 +182,8 @@ class Control:
             if not changed:
                 self.last_rejected = None
                 self._reloads["unchanged"].value += 1
-                logger.info("%s was touched, but says what it said", document.name)
+                assert self.applied is not None
+                logger.info("%s was touched, but says what version %d says", document.name, self.applied.version)
                 return
             await self._try(document, f"{listed(changed, 'and')} changed")
 

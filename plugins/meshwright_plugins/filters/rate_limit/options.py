@@ -58,7 +58,8 @@ class RateLimitOptions(Options):
     def _is_one_of_two(self) -> Self:
         is_window = self.limit is not None and self.window is not None
         if (self.rate is None) != is_window or (self.limit is None) != (self.window is None):
-            raise ValueError("expected either rate, or limit and window; got neither, both or a half")
+            got = [name for name in ("rate", "limit", "window") if getattr(self, name) is not None]
+            raise ValueError(f"expected either rate, or limit and window; got {' and '.join(got) or 'none of them'}")
         if self.burst is not None and self.rate is None:
             raise ValueError("expected burst with rate alone; got it with limit and window")
         return self

@@ -155,7 +155,7 @@ class Outlier(EndpointPolicy[OutlierOptions]):
             del self._out[endpoint]
             self._gauge.value -= 1
             self.service.group.restore(endpoint, self.name)
-            logger.info("service %s: %s is back", self.service.name, endpoint.url)
+            logger.info("service %s: the ejection of %s is over", self.service.name, endpoint.url)
 
     async def _tick(self) -> None:
         """Put back whose time is over, and compare all after each interval."""
