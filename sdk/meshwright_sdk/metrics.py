@@ -85,8 +85,9 @@ class Family:
 class Metrics:
     """The metrics of one worker: ask once when a plugin is built, keep the object, count on it.
 
-    Asking again for the same name and labels returns the same object, so counts outlive a reload. A name that
-    Prometheus cannot read, or that is already of another kind, raises ValueError.
+    Asking again for the same name and labels returns the same object, so counts outlive a reload; what a plugin asked
+    its context for is shown until the last use that asked for it has gone. A name that Prometheus cannot read, or that
+    is already of another kind, raises ValueError.
     """
 
     __slots__ = ("families",)

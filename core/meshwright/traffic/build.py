@@ -21,6 +21,7 @@ from meshwright.traffic.beside import Slices, in_thread
 from meshwright.traffic.chain import compose
 from meshwright.traffic.checked import CheckedConfig
 from meshwright.traffic.counts import CountsOfRoutes, LiveRoute
+from meshwright.traffic.part_metrics import SharedMetrics
 from meshwright.traffic.parts import Part
 from meshwright.traffic.policy_set import PolicySet
 from meshwright.traffic.pool import PoolLimits
@@ -30,14 +31,12 @@ from meshwright.traffic.split import split_of
 from meshwright_sdk.clock import Clock
 from meshwright_sdk.errors import ConfigError, MeshwrightError, NoRouteError
 from meshwright_sdk.filters import CallNext, FilterCall
-from meshwright_sdk.metrics import Metrics
 from meshwright_sdk.plugin import CallService, Context
 from meshwright_sdk.pulse import Pulse
 from meshwright_sdk.request import Request
 from meshwright_sdk.response import Response
 from meshwright_sdk.routing import AnyRouter, Match
 from meshwright_sdk.store import AnyStore
-from meshwright_sdk.tasks import Tasks
 
 START_TIMEOUT_S = 30.0
 """How long the parts of a new snapshot may take to start, all of them together."""
@@ -53,7 +52,7 @@ T = TypeVar("T")
 class Resources:
     """What a worker lends to every snapshot it builds."""
 
-    metrics: Metrics
+    metrics: SharedMetrics
     clock: Clock
     random: Random
     call: CallService
@@ -68,13 +67,12 @@ async def build_snapshot(config: CheckedConfig, version: int, before: Iterable[P
     what was started for it.
     """
     builder = _Builder(config, {part.key: part for part in before}, resources)
-    snapshot = await builder.build(version)
     try:
-        await _start(builder.new, config.loaded)
+        snapshot = await builder.build(version)
+        await builder.start()
         _show(snapshot)
     except BaseException:
-        for part in reversed(builder.new):
-            await part.close()
+        await builder.undo()
         raise
     return snapshot
 
@@ -137,6 +135,7 @@ class _Builder:
     changes: list[Callable[[], None]] = field(default_factory=list)
     store: AnyStore | None = None
     slices: Slices = field(default_factory=Slices)
+    started: bool = False
 
     @property
     def registry(self) -> Registry:
@@ -208,21 +207,37 @@ class _Builder:
         if self.problems:
             raise config_error(self.config.loaded.located(problem) for problem in self.problems)
 
-    def part(self, key: Hashable, fingerprint: Any, path: KeyPath, make: Callable[[Tasks], T]) -> T:
+    async def start(self) -> None:
+        """Start what is new."""
+        self.started = True
+        await _start(self.new, self.config.loaded)
+
+    async def undo(self) -> None:
+        """Close what may have been started, and leave nothing of what was made."""
+        for part in reversed(self.new):
+            if self.started:
+                await part.close()
+            part.metrics.end()
+
+    def part(self, key: Hashable, fingerprint: Any, path: KeyPath, make: Callable[[Part], T]) -> T:
         """Return the part of that key: the one before if it was built from the same, else a new one."""
         known = self.before.get(key)
         if known is not None and known.fingerprint == fingerprint:
             self.parts[key] = known
             value: T = known.value
             return value
-        tasks = Tasks()
-        value = make(tasks)
-        part = self.parts[key] = Part(key, fingerprint, value, path, tasks)
+        part = Part(key, fingerprint, None, path, metrics=self.resources.metrics.of_part())
+        try:
+            value = part.value = make(part)
+        except BaseException:
+            part.metrics.end()
+            raise
+        self.parts[key] = part
         self.new.append(part)
         return value
 
     def context(
-        self, path: KeyPath, tasks: Tasks, *, route: RouteConfig | None = None, service: str | None = None
+        self, path: KeyPath, part: Part, *, route: RouteConfig | None = None, service: str | None = None
     ) -> Context:
         return Context(
             place=format_path(path),
@@ -232,8 +247,8 @@ class _Builder:
             base_dir=self.config.document.base_dir,
             clock=self.resources.clock,
             random=self.resources.random,
-            metrics=self.resources.metrics,
-            tasks=tasks,
+            metrics=part.metrics,
+            tasks=part.tasks,
             pulse=self.resources.pulse,
             store=self.store,
             call=self.resources.call,
@@ -251,8 +266,8 @@ class _Builder:
         """Return one use of a plugin; what its constructor refuses is noted, and None returned."""
         place = (*path, use.name)
 
-        def make(tasks: Tasks) -> Any:
-            context = self.context(place, tasks, route=route, service=service)
+        def make(part: Part) -> Any:
+            context = self.context(place, part, route=route, service=service)
             return self.registry.build(kind, use.name, use.checked, context)
 
         with self.noting_problems():
@@ -283,7 +298,7 @@ class _Builder:
             # Filters and policies are parts of their own.
             itself = config.model_copy(update={"filters": (), "policies": (), "panic_threshold": 0.0})
             if config.app is not None:
-                return self.part(("service", name), itself, path, lambda tasks: self.application(name, config))
+                return self.part(("service", name), itself, path, lambda part: self.application(name, config))
             discovery = config.discovery or self.static(config)
             fingerprint = (
                 itself if config.endpoints is None else itself.model_copy(update={"endpoints": ()}),
@@ -291,7 +306,7 @@ class _Builder:
                 self.registry.find("discovery", discovery.name).target,
             )
             key = ("service", name)
-            service = self.part(key, fingerprint, path, lambda tasks: self.balanced(name, config, discovery, tasks))
+            service = self.part(key, fingerprint, path, lambda part: self.balanced(name, config, discovery, part))
             taken_over = self.parts[key] is self.before.get(key)
             self.policies(service, config, taken_over)
             if config.endpoints is not None and taken_over:
@@ -311,25 +326,25 @@ class _Builder:
         if config.policies:
             targets = (self.registry.find("policy", use.name).target for use in config.policies)
             fingerprint = (service, config.policies, config.panic_threshold, *targets)
-            policy_set = self.part(key, fingerprint, path, lambda tasks: self.policy_set(service, config, tasks))
+            policy_set = self.part(key, fingerprint, path, lambda part: self.policy_set(service, config, part))
         if not taken_over:
             service.use(policy_set)
         elif not config.policies or self.parts[key] is not self.before.get(key):
             self.changes.append(partial(service.use, policy_set))
 
-    def policy_set(self, service: Service, config: ServiceConfig, tasks: Tasks) -> PolicySet:
+    def policy_set(self, service: Service, config: ServiceConfig, part: Part) -> PolicySet:
         def build(index: int, use: PluginUse) -> Any:
-            context = self.context(("services", service.name, "policies", index, use.name), tasks, service=service.name)
+            context = self.context(("services", service.name, "policies", index, use.name), part, service=service.name)
             return self.registry.build("policy", use.name, use.checked, context)
 
         policies = [build(index, use) for index, use in enumerate(config.policies)]
-        policy_set = PolicySet(policies, panic_threshold=config.panic_threshold, tasks=tasks)
+        policy_set = PolicySet(policies, panic_threshold=config.panic_threshold, tasks=part.tasks)
         policy_set.attach(service)
         return policy_set
 
-    def balanced(self, name: str, config: ServiceConfig, discovery: PluginUse, tasks: Tasks) -> Service:
+    def balanced(self, name: str, config: ServiceConfig, discovery: PluginUse, part: Part) -> Service:
         def build(kind: Kind, use: PluginUse) -> Any:
-            context = self.context(("services", name, kind, use.name), tasks, service=name)
+            context = self.context(("services", name, kind, use.name), part, service=name)
             return self.registry.build(kind, use.name, use.checked, context)
 
         return Service(
@@ -337,7 +352,7 @@ class _Builder:
             balancer=build("balancer", config.balancer),
             discovery=build("discovery", discovery),
             limits=_limits(config),
-            metrics=self.resources.metrics,
+            metrics=part.metrics,
             clock=self.resources.clock,
             host=config.host,
             tls=ClientTls(config.tls, self.config.document.base_dir),

@@ -12,6 +12,7 @@ from meshwright.traffic.beside import free, in_thread
 from meshwright.traffic.build import Resources, build_snapshot
 from meshwright.traffic.checked import CheckedConfig, read
 from meshwright.traffic.counts import CountsOfRoutes, Visit
+from meshwright.traffic.part_metrics import SharedMetrics
 from meshwright.traffic.parts import CLOSE_S, hold, release
 from meshwright.traffic.snapshot import Snapshot
 from meshwright_sdk.clock import SystemClock
@@ -36,6 +37,7 @@ class Gateway:
     def __init__(self, *, metrics: Metrics | None = None) -> None:
         self.metrics = metrics or Metrics()
         self.snapshot: Snapshot | None = None
+        self._shared = SharedMetrics(self.metrics)
         self._counts = CountsOfRoutes(self.metrics)
         self._retiring: list[Snapshot] = []
         self._tasks = Tasks()
@@ -51,7 +53,7 @@ class Gateway:
 
     async def build(self, config: CheckedConfig, version: int) -> Snapshot:
         """Do the same with a document that has been read."""
-        resources = Resources(self.metrics, SystemClock(), Random(), self.call_service, self._counts, self._pulse)
+        resources = Resources(self._shared, SystemClock(), Random(), self.call_service, self._counts, self._pulse)
         before = self.snapshot.parts if self.snapshot is not None else ()
         return await build_snapshot(config, version, before, resources)
 

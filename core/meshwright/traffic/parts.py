@@ -8,6 +8,8 @@ from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from meshwright.traffic.part_metrics import PartMetrics, SharedMetrics
+from meshwright_sdk.metrics import Metrics
 from meshwright_sdk.plugin import Plugin
 from meshwright_sdk.tasks import Tasks
 
@@ -23,7 +25,8 @@ class Part:
 
     `key` says which one it is across reloads, `fingerprint` what it was built from: where both are equal the
     next snapshot takes it over with its state. `path` is its place in the YAML; `tasks` is the background work of
-    the plugins in it, which ends after they are closed. `holders` counts the snapshots that use it; the last one
+    the plugins in it, which ends after they are closed, and `metrics` what they count on, which ends with the part.
+    `holders` counts the snapshots that use it; the last one
     to let go closes it.
     """
 
@@ -32,6 +35,7 @@ class Part:
     value: Any
     path: tuple[str | int, ...] = ()
     tasks: Tasks = field(default_factory=Tasks)
+    metrics: PartMetrics = field(default_factory=lambda: SharedMetrics(Metrics()).of_part())
     holders: int = field(default=0, init=False)
 
     @property
@@ -92,4 +96,7 @@ async def release(parts: Iterable[Part]) -> None:
     for part in reversed(tuple(parts)):
         part.holders -= 1
         if part.holders == 0:
-            await part.close()
+            try:
+                await part.close()
+            finally:
+                part.metrics.end()
