@@ -10,12 +10,14 @@ from random import Random
 from typing import Any
 
 from benchmarks.simulation.virtual_time import VirtualClock
+from meshwright.http1.client import Owner, UpstreamConnection
 from meshwright.plugin_host.registry import Registry
 from meshwright.traffic.chain import compose
 from meshwright.traffic.policy_set import PolicySet
-from meshwright.traffic.pool import PoolLimits
-from meshwright.traffic.service import LiveEndpoint, Service
-from meshwright_sdk import Context, Instance, Metrics, Request, Response, Tasks
+from meshwright.traffic.pool import Pool, PoolLimits
+from meshwright.traffic.service import Service
+from meshwright_sdk import Context, Endpoint, Instance, Metrics, Request, Response, Tasks
+from meshwright_sdk.balancing import Origin
 from meshwright_sdk.testing import make_request
 
 
@@ -63,22 +65,35 @@ class Server:
         self._busy -= 1
 
 
+class Link(UpstreamConnection):
+    """The way to a server in place of a socket: it takes any number of requests at a time."""
+
+    def __init__(self, owner: Owner, server: Server) -> None:
+        super().__init__(owner, asyncio.get_running_loop())
+        self._server = server
+
+    async def exchange(self, request: Request) -> Response:
+        return Response(await self._server.serve())
+
+
+class SimulatedPool(Pool):
+    """Has a link, always."""
+
+    def __init__(self, origin: Origin, limits: PoolLimits, server: Server) -> None:
+        super().__init__(origin, limits)
+        self._link = Link(self, server)
+
+    def take_idle(self) -> UpstreamConnection:
+        return self._link
+
+
 class SimulatedService(Service):
     """The service of a gateway, whose requests go to servers in place of sockets."""
 
     servers: Mapping[str, Server]
 
-    async def _send(self, endpoint: LiveEndpoint, request: Request) -> Response:
-        endpoint.begin()
-        try:
-            status = await self.servers[endpoint.url].serve()
-        except BaseException:
-            endpoint.failed()
-            raise
-        response = Response(status)
-        response.endpoint = endpoint
-        endpoint.answered(request, response)
-        return response
+    def _make_pool(self, endpoint: Endpoint) -> Pool:
+        return SimulatedPool(endpoint.origin, PoolLimits(), self.servers[endpoint.url])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
