@@ -32,6 +32,7 @@ services:
   backend: {{endpoints: ["{url}"]}}
 """
 FREE = "{rate_limit: {rate: 10000000/s, burst: 10000000, headers: false, mode: MODE, slice: 1000}}"
+AWAY = 'meshwright_rate_limit_total{limit="all",result="store_failed",route="all",service=""}'
 SHARED = "{rate_limit: {limit: LIMIT, window: 1s, key: route, mode: MODE, slice: SLICE, name: shared}}"
 
 
@@ -154,9 +155,9 @@ class StoreLoss:
                 time.sleep(3)
                 stand.redis(redis)
                 sample = load.result()
-            failures = stand.metric(port, 'meshwright_rate_limit_total{limit="all",result="store_failed"}')
+            failures = stand.metric(port, AWAY)
             wrk(port, PLAIN, seconds=1, cores=bench.plan.cores.load)
-            after = stand.metric(port, 'meshwright_rate_limit_total{limit="all",result="store_failed"}') - failures
+            after = stand.metric(port, AWAY) - failures
         without = f"{failures:,.0f}", f"{after:,.0f}"
         rows = [(f"{sample.requests:,}", f"{sample.errors}", f"{sample.p99_ms:.2f}", *without)]
         headings = ("requests", "failed or hung", "p99 ms", "without the store", "without it once it was back")

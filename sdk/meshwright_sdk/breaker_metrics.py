@@ -22,12 +22,9 @@ class BreakerMetrics:
             )
             for state in STATES
         }
-        self._transitions = {
-            state: metrics.counter(
-                f"{prefix}_transitions_total", f"{noun} that went into a state.", None, to=state, **labels
-            )
-            for state in STATES
-        }
+        self._transitions = metrics.counters(
+            f"{prefix}_transitions_total", f"{noun} that went into a state.", "to", STATES, **labels
+        )
 
     def joined(self, state: str) -> None:
         """Count one more breaker."""

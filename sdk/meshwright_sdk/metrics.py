@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -101,6 +101,10 @@ class Metrics:
         if read is not None:
             counter.read = read
         return counter
+
+    def counters(self, name: str, help: str, by: str, values: Iterable[str], **labels: str) -> dict[str, Counter]:
+        """Return the counters of that name and labels for each value of one label more, `by`."""
+        return {value: self.counter(name, help, None, **{by: value}, **labels) for value in values}
 
     def gauge(self, name: str, help: str, read: Callable[[], float] | None = None, **labels: str) -> Gauge:
         """Return the gauge of that name and labels; `read`, when given, replaces the one before."""

@@ -69,6 +69,18 @@ class Context:
     store: AnyStore | None = None
     call: CallService = _no_services
 
+    @property
+    def owner(self) -> str:
+        """Whose plugin it is, for people and as a key: `service orders`, `route shop` or `every route`."""
+        if self.service:
+            return f"service {self.service}"
+        return f"route {self.route}" if self.route else "every route"
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """The labels of the plugin's metrics: `service` and `route`, empty where it is of none."""
+        return {"service": self.service or "", "route": self.route or ""}
+
 
 class Plugin(ABC, Generic[O_co]):
     """One use of a plugin in the YAML: made with its options, started, used, closed.

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -19,14 +20,17 @@ import meshwright_sdk
 import meshwright_sdk.testing
 from meshwright.config import read_document, validate
 from meshwright.plugin_host.registry import Registry
-from meshwright_sdk import Filter
+from meshwright_plugins.stores.memory import Memory
+from meshwright_sdk import Context, Filter
 from meshwright_sdk.filters import MARK
 from meshwright_sdk.hooks import Hooks
+from meshwright_sdk.testing import build
 from tests.certificates import write_certificate
 from tests.e2e.gateway_process import GatewayFile, running_gateway
 
 ROOT = Path(__file__).parent.parent.parent
 DOCS = ROOT / "docs"
+REDIS = ROOT / "plugins" / "meshwright_plugins" / "stores" / "redis"
 PAGES = [
     *sorted(ROOT.glob("*.md")),
     *sorted(DOCS.rglob("*.md")),
@@ -286,6 +290,41 @@ async def file(tmp_path: Path) -> GatewayFile:
     text = f'listeners: [{{name: web, bind: "127.0.0.1:0", {tls}}}]\nadmin: {{bind: "127.0.0.1:0"}}\n'
     text += 'routes: [{name: all, to: back}]\nservices: {back: {endpoints: ["http://127.0.0.1:1"]}}\n'
     return GatewayFile(tmp_path / "gateway.yaml", text)
+
+
+def example_uses(name: str, plugin: type[Any]) -> list[Any]:
+    """Return the options of each use in the example of a plugin's docstring."""
+    _, _, example = (inspect.getdoc(plugin) or "").partition("\nExample:\n")
+    document: Any = read_document(inspect.cleandoc(example), "example.yaml", environ={}, folder=Path())
+    return [use[name] for kind in ("filters", "policies") for use in document.get(kind) or () if name in use]
+
+
+def metrics_of(name: str, plugin: type[Any]) -> Iterator[tuple[str, str, str, frozenset[str]]]:
+    """Yield plugin, name, kind and labels of each metric that the uses in a plugin's example ask for."""
+    context = Context(store=build(Memory))
+    for options in [*example_uses(name, plugin), *({"cache": [{"shared": True}]}.get(name, []))]:
+        build(plugin, context=context, **options)
+    for family in context.metrics.families.values():
+        for labels in family.metrics:
+            yield name, family.name, family.kind, frozenset(label for label, _ in labels)
+
+
+def test_the_metrics_on_the_page_are_those_of_the_plugins() -> None:
+    rows = re.findall(
+        r"^\| `(\w+)` \| `(meshwright_\w+)` \| (\w+) \|(.*?)\|", (DOCS / "operation.md").read_text("utf-8"), re.M
+    )
+    told = {(plugin, name, kind, frozenset(re.findall(r"`(\w+)`", labels))) for plugin, name, kind, labels in rows}
+    sources = "".join(file.read_text("utf-8") for file in REDIS.rglob("*.py"))
+
+    assert {metric for metric in told if metric[0] != "redis"} == {
+        metric
+        for info in Registry.built_in().all()
+        if info.kind in ("filter", "policy")
+        for metric in metrics_of(info.name, info.target)
+    }
+    assert {name for plugin, name, *_ in told if plugin == "redis"} == set(
+        re.findall('"(meshwright_store_.*?)"', sources)
+    )
 
 
 async def test_the_metrics_on_the_page_are_those_of_the_gateway(file: GatewayFile) -> None:

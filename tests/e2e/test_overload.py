@@ -74,7 +74,7 @@ async def test_the_low_priority_is_refused_in_place_of_the_high_one(tmp_path: Pa
         await tasks.close()
 
         metrics = (await gateway.get("/metrics")).text
-        assert 'meshwright_overload_refused_total{priority="2"}' in metrics
+        assert 'meshwright_overload_refused_total{priority="2",route="",service=""}' in metrics
 
         async def passes() -> bool:
             counts["low"].clear()

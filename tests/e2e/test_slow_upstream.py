@@ -97,7 +97,7 @@ async def test_a_service_that_turns_slow_holds_few_requests_and_recovers(tmp_pat
         assert len(refused) > len(slow) / 2
         assert {answer.json()["code"] for answer in refused} == {"concurrency_limited"}
         assert {answer.headers["retry-after"] for answer in refused} == {"1"}
-        assert 'meshwright_concurrency_limit{place="service turning"}' in (await gateway.get("/metrics")).text
+        assert 'meshwright_concurrency_limit{route="",service="turning"}' in (await gateway.get("/metrics")).text
 
         turning.takes_s = 0.01
         await load(client, 3)

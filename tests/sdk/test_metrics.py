@@ -52,3 +52,12 @@ def test_a_metric_that_was_removed_is_shown_no_longer_and_can_begin_anew() -> No
 
     assert list(metrics.families["expiry"].metrics) == [(("file", "b"),)]
     assert metrics.gauge("expiry", "", file="a").value == 0
+
+
+def test_counters_of_one_label_are_told_apart_by_its_values() -> None:
+    metrics = Metrics()
+    counters = metrics.counters("answers_total", "Answers.", "result", ("good", "bad"), route="shop")
+    counters["bad"].value += 1
+
+    assert metrics.counter("answers_total", "Answers.", result="bad", route="shop").value == 1
+    assert list(counters) == ["good", "bad"]

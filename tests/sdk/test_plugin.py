@@ -114,3 +114,15 @@ async def test_the_base_of_filters_lets_everything_pass() -> None:
     answer = Response.text("through")
 
     assert await build(HTTPCache)(make_request(), FakeUpstream(answer)) is answer
+
+
+@pytest.mark.parametrize(
+    ("context", "owner", "labels"),
+    [
+        (Context(service="orders"), "service orders", {"service": "orders", "route": ""}),
+        (Context(route="shop"), "route shop", {"service": "", "route": "shop"}),
+        (Context(), "every route", {"service": "", "route": ""}),
+    ],
+)
+def test_a_context_tells_whose_the_plugin_is(context: Context, owner: str, labels: dict[str, str]) -> None:
+    assert (context.owner, context.labels) == (owner, labels)

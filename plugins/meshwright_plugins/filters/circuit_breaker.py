@@ -89,17 +89,12 @@ class CircuitBreaker(Filter[CircuitBreakerOptions]):
         self._statuses = every_status(options.statuses)
         self._slow_after = inf if options.slow_after is None else float(options.slow_after)
         self._breaker = Breaker(options.rules(), self._now(), self._moved)
-        labels = {"service": context.service or "", "route": context.route or ""}
+        labels = context.labels
         self._metrics = BreakerMetrics(context.metrics, "meshwright_circuit_breaker", "Circuit breakers", **labels)
         self._refused = context.metrics.counter(
             "meshwright_circuit_breaker_refused_total", "Requests that an open circuit breaker refused.", None, **labels
         )
         self._shown = False
-
-    @property
-    def _who(self) -> str:
-        context = self.context
-        return f"service {context.service}" if context.service else f"route {context.route or '(every one)'}"
 
     async def start(self) -> None:
         self._metrics.joined(self._breaker.state)
@@ -142,7 +137,9 @@ class CircuitBreaker(Filter[CircuitBreakerOptions]):
         if not permit:
             self._refused.value += 1
             wait_s = max(1, ceil(self._breaker.wait_s(now)))
-            raise CircuitOpenError(f"{self._who}: its circuit breaker is open", headers={"retry-after": str(wait_s)})
+            raise CircuitOpenError(
+                f"{self.context.owner}: its circuit breaker is open", headers={"retry-after": str(wait_s)}
+            )
         return permit
 
     def _raised(self, permit: int, error: BaseException, began: float) -> None:
@@ -157,7 +154,9 @@ class CircuitBreaker(Filter[CircuitBreakerOptions]):
         breaker = self._breaker
         if self._shown:
             self._metrics.moved(before, breaker.state)
-        logger.warning("circuit breaker of %s is %s: %s", self._who, breaker.state.replace("_", " "), breaker.reason)
+        logger.warning(
+            "circuit breaker of %s is %s: %s", self.context.owner, breaker.state.replace("_", " "), breaker.reason
+        )
 
 
 def _blames_upstream(error: BaseException) -> bool:

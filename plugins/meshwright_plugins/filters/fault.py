@@ -118,7 +118,7 @@ class Fault(Filter[FaultOptions]):
     Put it innermost, in the `filters` of a service, to have the service fail: then retries, breakers and
     fallbacks see it. Put it outermost to have the gateway fail for its clients.
 
-    Metrics: `meshwright_faults_total`, by `kind`: `delay`, `abort` or `body`.
+    Metrics: `meshwright_fault_total`, by `service`, `route` and `kind`: `delay`, `abort` or `body`.
 
     Example:
         filters:
@@ -138,11 +138,9 @@ class Fault(Filter[FaultOptions]):
         self._header = options.header.encode("ascii") if options.header is not None else None
         self._delayed = 0
         self._chance = context.random.random
-        help = "Faults injected."
-        self._counts = {
-            kind: context.metrics.counter("meshwright_faults_total", help, kind=kind)
-            for kind in ("delay", "abort", "body")
-        }
+        self._counts = context.metrics.counters(
+            "meshwright_fault_total", "Faults injected.", "kind", ("delay", "abort", "body"), **context.labels
+        )
 
     async def __call__(self, request: Request, call_next: CallNext) -> Response:
         if not self._active or not self._is_meant(request):

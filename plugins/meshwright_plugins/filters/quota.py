@@ -88,12 +88,13 @@ class Quota(Filter[QuotaOptions]):
         self._warned = False
         self._prefix = ""
         self._spent: Entries[None] = Entries(_MOST_SPENT)
-        self._counts = {
-            result: context.metrics.counter(
-                "meshwright_quota_total", "Requests by what the quota said.", quota=options.name, result=result
-            )
-            for result in ("admitted", "refused", "store_failed")
-        }
+        self._counts = context.metrics.counters(
+            "meshwright_quota_total",
+            "Requests by what the quota said.",
+            "result",
+            ("admitted", "refused", "store_failed"),
+            quota=options.name,
+        )
 
     async def __call__(self, request: Request, call_next: CallNext) -> Response:
         now = self.context.clock.wall()

@@ -113,10 +113,7 @@ class HealthCheck(EndpointPolicy[HealthCheckOptions]):
         name, help = "meshwright_health_check_endpoints", "Endpoints by what health checks say of them, of all workers."
         self._count = {out: metrics.gauge(name, help, service=service, state=_STATES[out]) for out in (False, True)}
         name, help = "meshwright_health_check_probes_total", "Questions to endpoints by what came of them."
-        self._probes = {
-            good: metrics.counter(name, help, service=service, result=result)
-            for good, result in ((True, "good"), (False, "bad"))
-        }
+        self._probes = metrics.counters(name, help, "result", ("good", "bad"), service=service)
 
     def added(self, endpoint: Endpoint) -> None:
         """Begin to ask a new endpoint."""
@@ -149,7 +146,7 @@ class HealthCheck(EndpointPolicy[HealthCheckOptions]):
     async def _look(self, endpoint: Endpoint) -> None:
         problem = await self._problem(endpoint)
         patient = self._patients[endpoint]
-        self._probes[not problem].value += 1
+        self._probes["bad" if problem else "good"].value += 1
         if patient.note(problem, self.options):
             self._count[not patient.out].value -= 1
             self._count[patient.out].value += 1

@@ -14,7 +14,7 @@ from meshwright_plugins.filters.rate_limit import RateLimit
 from meshwright_plugins.filters.rate_limit.local import Recent
 from meshwright_plugins.filters.rate_limit.options import RateLimitOptions
 from meshwright_plugins.stores.memory import Memory
-from meshwright_sdk import Identity, Rate, StoreError, TooManyRequestsError, headers_of
+from meshwright_sdk import Context, Identity, Rate, StoreError, TooManyRequestsError, headers_of
 from meshwright_sdk.limits import Taken
 from meshwright_sdk.testing import FakeUpstream, ManualClock, build, check_filter, gateway, make_request
 
@@ -164,6 +164,15 @@ async def test_workers_that_share_a_store_share_an_exact_limit() -> None:
     workers = [build(RateLimit, rate="1/m", burst=5, mode="exact", store=store) for _ in range(3)]
 
     assert sum([await admitted(worker, 4) for worker in workers]) == 5
+
+
+async def test_services_that_share_a_store_have_a_limit_each() -> None:
+    store = build(Memory, clock=ManualClock())
+    limits = [
+        build(RateLimit, rate="1/m", burst=1, mode="exact", context=Context(service=name, store=store)) for name in "ab"
+    ]
+
+    assert [await admitted(limit, 3) for limit in limits] == [1, 1]
 
 
 async def test_limits_of_another_name_do_not_share() -> None:

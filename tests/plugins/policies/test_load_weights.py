@@ -47,7 +47,7 @@ class Bench:
         return self.factors
 
     def counts(self) -> dict[str, float]:
-        family = self.metrics.families["meshwright_load_reports_total"]
+        family = self.metrics.families["meshwright_load_weights_reports_total"]
         return {dict(labels)["result"]: metric.value for labels, metric in family.metrics.items()}  # type: ignore[union-attr]
 
 

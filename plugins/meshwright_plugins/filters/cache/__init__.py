@@ -69,35 +69,34 @@ class Cache(Filter[CacheOptions]):
 
     def __init__(self, options: CacheOptions, context: Context) -> None:
         super().__init__(options, context)
-        owner = context.route or context.service or "*"
         self._keys = Keys(options.key, shared=context.route is None and context.service is None)
         self._memory = None if options.shared else MemoryShelf(int(options.max_size), context.clock.monotonic)
-        self._shared = _shared(options, context, owner) if options.shared else None
+        self._shared = _shared(options, context) if options.shared else None
         shelf = self._memory if self._memory is not None else self._shared
         assert shelf is not None
         self._now = shelf.now
         self._heeds = options.client_directives
         self._name = options.name.encode("ascii")
-        self._counts = Counts(context, owner)
+        self._counts = Counts(context)
         self._hits = self._counts.hit
         self._storing = Storing(options, context, shelf)
         self._fetching = Fetching(options, context, self._storing, self._counts)
-        self._declare(context, owner)
+        self._declare(context)
 
-    def _declare(self, context: Context, owner: str) -> None:
-        memory, shared, metrics = self._memory, self._shared, context.metrics
+    def _declare(self, context: Context) -> None:
+        memory, shared, metrics, labels = self._memory, self._shared, context.metrics, context.labels
         if memory is not None:
-            metrics.gauge("meshwright_cache_bytes", "Bytes of answers stored.", lambda: memory.size, route=owner)
-            metrics.gauge("meshwright_cache_answers", "Answers stored.", lambda: len(memory), route=owner)
+            metrics.gauge("meshwright_cache_bytes", "Bytes of answers stored.", lambda: memory.size, **labels)
+            metrics.gauge("meshwright_cache_answers", "Answers stored.", lambda: len(memory), **labels)
             metrics.counter(
-                "meshwright_cache_evicted_total", "Answers that made room.", lambda: memory.evicted, route=owner
+                "meshwright_cache_evicted_total", "Answers that made room.", lambda: memory.evicted, **labels
             )
         if shared is not None:
             metrics.counter(
                 "meshwright_cache_store_failures_total",
                 "Calls that the store failed.",
                 lambda: shared.failures,
-                route=owner,
+                **labels,
             )
 
     async def close(self) -> None:
@@ -183,7 +182,9 @@ class Cache(Filter[CacheOptions]):
         self._storing.purge(arguments.get("prefix", ""))
 
 
-def _shared(options: CacheOptions, context: Context, owner: str) -> SharedShelf:
+def _shared(options: CacheOptions, context: Context) -> SharedShelf:
     if context.store is None:
         raise ValueError("shared: expected false where there is no store; got true")
-    return SharedShelf(context.store, f"cache1:{owner}:", context.clock.wall, context.random, float(options.keep_stale))
+    return SharedShelf(
+        context.store, f"cache1:{context.owner}:", context.clock.wall, context.random, float(options.keep_stale)
+    )

@@ -12,16 +12,10 @@ class Counts:
 
     __slots__ = ("bypass", "collapsed", "hit", "miss", "revalidated", "stale")
 
-    def __init__(self, context: Context, owner: str) -> None:
-        self.hit, self.stale, self.revalidated, self.miss, self.collapsed, self.bypass = (
-            context.metrics.counter(
-                "meshwright_cache_requests_total",
-                "Requests by what the cache made of them.",
-                route=owner,
-                result=result,
-            )
-            for result in _RESULTS
-        )
+    def __init__(self, context: Context) -> None:
+        name, help = "meshwright_cache_requests_total", "Requests by what the cache made of them."
+        counters = context.metrics.counters(name, help, "result", _RESULTS, **context.labels)
+        self.hit, self.stale, self.revalidated, self.miss, self.collapsed, self.bypass = counters.values()
 
     def shown(self) -> dict[str, int]:
         return {result: int(getattr(self, result).value) for result in _RESULTS}

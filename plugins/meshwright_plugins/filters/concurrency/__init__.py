@@ -55,7 +55,8 @@ class Concurrency(Filter[ConcurrencyOptions]):
     of its own. Each worker has its own limit.
 
     Metrics: `meshwright_concurrency_limit`, `meshwright_concurrency_in_flight`, `meshwright_concurrency_waiting` and
-    `meshwright_concurrency_refused_total` (by `reason`: `full`, `evicted` or `expired`), with the label `place`.
+    `meshwright_concurrency_refused_total` (by `reason`: `full`, `evicted` or `expired`), with the labels
+    `service` and `route`.
 
     Example:
         filters:
@@ -85,20 +86,19 @@ class Concurrency(Filter[ConcurrencyOptions]):
         self._line: WaitingLine[Waiter] = WaitingLine(options.max_waiting)
         self._expiring = False
         self._retry_after = {"retry-after": str(ceil(options.retry_after))}
-        self._place = _place(context)
         self._declare()
 
     def _declare(self) -> None:
-        metrics, place = self.context.metrics, self._place
+        metrics, labels = self.context.metrics, self.context.labels
         for name, help, read in (
             ("limit", "Requests that may be in flight at once.", lambda: self._limit),
             ("in_flight", "Requests that hold a permit.", lambda: self._in_flight),
             ("waiting", "Requests that wait for a permit.", lambda: len(self._line)),
         ):
-            metrics.gauge(f"meshwright_concurrency_{name}", help, read, place=place)
+            metrics.gauge(f"meshwright_concurrency_{name}", help, read, **labels)
         help = "Requests refused: the line was full, they had to make room, or their wait was over."
         name = "meshwright_concurrency_refused_total"
-        self._refused = {reason: metrics.counter(name, help, reason=reason, place=place) for reason in REASONS}
+        self._refused = metrics.counters(name, help, "reason", REASONS, **labels)
 
     async def __call__(self, request: Request, call_next: CallNext) -> Response:
         if self._in_flight < self._limit:
@@ -169,7 +169,7 @@ class Concurrency(Filter[ConcurrencyOptions]):
 
     def _refusal(self, reason: str) -> OverloadError:
         self._refused[reason].value += 1
-        detail = f"{self._place}: {self._limit} requests are in flight, and no more may wait"
+        detail = f"{self.context.owner}: {self._limit} requests are in flight, and no more may wait"
         return OverloadError(detail, code="concurrency_limited", headers=self._retry_after)
 
     def _watch_ends(self) -> None:
@@ -192,8 +192,3 @@ class Concurrency(Filter[ConcurrencyOptions]):
             for waiter in late:
                 self._line.remove(waiter)
                 waiter.tell("expired")
-
-
-def _place(context: Context) -> str:
-    """Return what tells one use from another: the service or the route that it is for."""
-    return f"service {context.service}" if context.service else f"route {context.route or '(every)'}"

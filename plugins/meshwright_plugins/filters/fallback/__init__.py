@@ -32,7 +32,7 @@ class Fallback(Filter[FallbackOptions]):
     By hand, `degrade` at the admin API gives the fallback without calling the service, and `restore` ends that. Put it
     around `retry`, `timeout` and `circuit_breaker`, which are to have done what they can before.
 
-    Metrics: `meshwright_degraded_total`, by `route` and `reason`, where `status` stands for every status.
+    Metrics: `meshwright_fallback_total`, by `service`, `route` and `reason`, where `status` stands for every status.
 
     Example:
         filters:
@@ -51,13 +51,13 @@ class Fallback(Filter[FallbackOptions]):
         self._by_hand = False
         self._kept = LastGood(options.last_good, context.clock.monotonic) if options.last_good is not None else None
         self._steps = tuple(self._make_steps(options, context))
-        owner = context.route or context.service or "*"
-        self._degraded = {
-            reason: context.metrics.counter(
-                "meshwright_degraded_total", "Answers that a fallback gave.", route=owner, reason=reason
-            )
-            for reason in (*WORDS, "status", _MANUAL)
-        }
+        self._degraded = context.metrics.counters(
+            "meshwright_fallback_total",
+            "Answers that a fallback gave.",
+            "reason",
+            (*WORDS, "status", _MANUAL),
+            **context.labels,
+        )
 
     def _make_steps(self, options: FallbackOptions, context: Context) -> list[Step]:
         steps: list[Step] = []

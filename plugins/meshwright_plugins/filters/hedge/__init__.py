@@ -101,7 +101,7 @@ class Hedge(Filter[HedgeOptions]):
         self._now = context.clock.monotonic
         self._timeouts = Timeouts(context.clock)
         self._budget = options.budget.make(self._now)
-        labels = {"service": context.service or "", "route": context.route or ""}
+        labels = context.labels
         metrics = context.metrics
         self._attempts = metrics.counter(
             "meshwright_hedge_attempts_total", "Attempts beside the first.", None, **labels

@@ -83,13 +83,8 @@ class Mirror(Filter[MirrorOptions]):
         self._comparison = Comparison(options.compare) if options.compare is not None else None
         self._in_flight = 0
         self._differences: deque[str] = deque(maxlen=_KEPT)
-        route = context.route or context.service or "*"
-        self._counts = {
-            result: context.metrics.counter(
-                "meshwright_mirror_total", "Copies of requests by what became of them.", route=route, result=result
-            )
-            for result in _RESULTS
-        }
+        help = "Copies of requests by what became of them."
+        self._counts = context.metrics.counters("meshwright_mirror_total", help, "result", _RESULTS, **context.labels)
 
     async def __call__(self, request: Request, call_next: CallNext) -> Response:
         if request.upgrade or (self._share < 1 and self._chance() >= self._share):

@@ -82,7 +82,8 @@ class Overload(Filter[OverloadOptions]):
     Put it outside of everything but `request_id` and `priority`, on every route.
 
     Metrics: `meshwright_overload_refused_total` (by `priority`), `meshwright_overload_held` (refusals held back now)
-    and `meshwright_overload_border` (the priority below which everything is refused, -1 for none).
+    and `meshwright_overload_border` (the priority below which everything is refused, -1 for none), with the labels
+    `service` and `route`.
 
     Example:
         filters:
@@ -109,16 +110,17 @@ class Overload(Filter[OverloadOptions]):
         self._declare()
 
     def _declare(self) -> None:
-        metrics, admission = self.context.metrics, self._admission
+        metrics, labels, admission = self.context.metrics, self.context.labels, self._admission
         help = "Requests refused by the overload guard."
-        self._refused = [
-            metrics.counter("meshwright_overload_refused_total", help, priority=str(level)) for level in range(LEVELS)
-        ]
-        metrics.gauge("meshwright_overload_held", "Refusals that are held back.", lambda: self._held)
+        levels = [str(level) for level in range(LEVELS)]
+        refused = metrics.counters("meshwright_overload_refused_total", help, "priority", levels, **labels)
+        self._refused = list(refused.values())
+        metrics.gauge("meshwright_overload_held", "Refusals that are held back.", lambda: self._held, **labels)
         metrics.gauge(
             "meshwright_overload_border",
             "The priority below which everything is refused, added up over workers; -1 for none.",
             lambda: admission.border,
+            **labels,
         )
 
     async def start(self) -> None:

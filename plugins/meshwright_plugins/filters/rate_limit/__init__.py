@@ -43,8 +43,8 @@ class RateLimit(Filter[RateLimitOptions]):
     outside of `retry`, so that attempts are not counted. The store `memory` is each worker's own: with it `exact` and
     `leased` count no more than the worker's requests.
 
-    Metrics: `meshwright_rate_limit_total`, by the name of the `limit` and the `result`: `admitted`, `refused`, or
-    `store_failed` (the store was away).
+    Metrics: `meshwright_rate_limit_total`, by `service`, `route`, the name of the `limit` and the `result`: `admitted`,
+    `refused`, or `store_failed` (the store was away).
 
     Example:
         filters:
@@ -58,14 +58,16 @@ class RateLimit(Filter[RateLimitOptions]):
         self._now = context.clock.monotonic
         self._local = LocalLimit(options, context.clock.monotonic)
         self._shared = _shared(options, context)
-        name = options.name or context.route or "default"
+        name = options.name or context.service or context.route or "default"
         self._fields = LimitFields(name, options.quota, options.window_s) if options.headers else None
-        self._counts = {
-            result: context.metrics.counter(
-                "meshwright_rate_limit_total", "Requests by what the rate limit said.", limit=name, result=result
-            )
-            for result in ("admitted", "refused", "store_failed")
-        }
+        self._counts = context.metrics.counters(
+            "meshwright_rate_limit_total",
+            "Requests by what the rate limit said.",
+            "result",
+            ("admitted", "refused", "store_failed"),
+            limit=name,
+            **context.labels,
+        )
         self._admitted, self._refused = self._counts["admitted"], self._counts["refused"]
 
     async def __call__(self, request: Request, call_next: CallNext) -> Response:
@@ -120,7 +122,7 @@ def _shared(options: RateLimitOptions, context: Context) -> ExactLimit | LeasedL
         return None
     if context.store is None:
         raise ValueError(f"mode: expected local where there is no store; got {options.mode}")
-    name = options.name or f"{context.route or '*'}/{options.quota}/{options.window_s:g}"
+    name = options.name or f"{context.owner}/{options.quota}/{options.window_s:g}"
     prefix = f"rate_limit:{name}:"
     if options.mode == "exact":
         return ExactLimit(options, context.store, prefix)

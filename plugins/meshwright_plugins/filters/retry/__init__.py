@@ -74,7 +74,7 @@ class Retry(Filter[RetryOptions]):
         self._kept_bytes = int(options.max_body)
         self._header = options.header.encode("ascii") if options.header is not None else b""
         self._budget = options.budget.make(context.clock.monotonic)
-        labels = {"service": context.service or "", "route": context.route or ""}
+        labels = context.labels
         metrics = context.metrics
         self._retries = metrics.counter("meshwright_retry_attempts_total", "Attempts beyond the first.", None, **labels)
         self._exhausted = metrics.counter(

@@ -53,7 +53,7 @@ class LoadWeights(EndpointPolicy[LoadWeightsOptions]):
     every `update_interval` at most, in steps of 1 %; balancers that know no weights (`round_robin`, `random`) do not
     notice. Workers see the reports to their own requests.
 
-    Metric: `meshwright_load_reports_total` (by `service` and `result`: `good` or `bad`).
+    Metric: `meshwright_load_weights_reports_total` (by `service` and `result`: `good` or `bad`).
 
     Example:
         policies:
@@ -68,12 +68,12 @@ class LoadWeights(EndpointPolicy[LoadWeightsOptions]):
         self._ticker: asyncio.Task[None] | None = None
         poll = options.poll
         self._rounds = Rounds(self._poll, context, interval_s=poll.interval) if poll is not None else None
-        name, help = "meshwright_load_reports_total", "Reports of endpoints that were read, by what came of them."
-        good, bad = (
-            context.metrics.counter(name, help, service=context.service or "", result=result)
-            for result in ("good", "bad")
+        name, help = (
+            "meshwright_load_weights_reports_total",
+            "Reports of endpoints that were read, by what came of them.",
         )
-        self._good, self._bad = good, bad
+        reports = context.metrics.counters(name, help, "result", ("good", "bad"), service=context.service or "")
+        self._good, self._bad = reports["good"], reports["bad"]
 
     def added(self, endpoint: Endpoint) -> None:
         """Wait for its reports, or begin to ask for them."""

@@ -66,12 +66,9 @@ class Outlier(EndpointPolicy[OutlierOptions]):
         self._spared = metrics.counter(
             "meshwright_outlier_spared_total", "Ejections that max_ejected prevented.", service=service
         )
-        self._ejections = {
-            rule: metrics.counter(
-                "meshwright_outlier_ejections_total", "Ejections of outliers.", service=service, rule=rule
-            )
-            for rule in _RULES
-        }
+        self._ejections = metrics.counters(
+            "meshwright_outlier_ejections_total", "Ejections of outliers.", "rule", _RULES, service=service
+        )
 
     async def start(self) -> None:
         self.context.tasks.spawn(self._tick(), name=f"outliers of {self.context.service}")

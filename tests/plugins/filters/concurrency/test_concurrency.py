@@ -264,10 +264,10 @@ async def test_its_metrics_tell_where_it_is_and_why_it_refused() -> None:
         for name, family in context.metrics.families.items()
         for labels, metric in family.metrics.items()
     }
-    place = ("place", "route orders")
-    assert found["meshwright_concurrency_limit", (place,)] == 1
-    assert found["meshwright_concurrency_in_flight", (place,)] == 1
-    assert found["meshwright_concurrency_refused_total", (place, ("reason", "full"))] == 1
+    labels = (("route", "orders"), ("service", ""))
+    assert found["meshwright_concurrency_limit", labels] == 1
+    assert found["meshwright_concurrency_in_flight", labels] == 1
+    assert found["meshwright_concurrency_refused_total", (("reason", "full"), *labels)] == 1
 
 
 @pytest.mark.parametrize(("options", "got"), [({}, "neither"), ({"limit": 1, "adaptive": {}}, "both")])

@@ -181,7 +181,7 @@ async def test_refusals_are_counted_by_priority() -> None:
     drowned(guard)
     await refused(guard, make_request(), FakeUpstream())
 
-    counter = context.metrics.counter("meshwright_overload_refused_total", "", priority="5")
+    counter = context.metrics.counter("meshwright_overload_refused_total", "", priority="5", route="", service="")
     assert counter.value == 1
 
 
