@@ -73,7 +73,7 @@ from meshwright_sdk.tasks import Tasks
 from meshwright_sdk.tee import tee
 from meshwright_sdk.template import Template
 from meshwright_sdk.timeouts import TimeBound, Timeouts, Timer
-from meshwright_sdk.units import Duration, Percent, PositiveDuration, Rate, Secret, Size
+from meshwright_sdk.units import Duration, Percent, PositiveDuration, PositivePercent, Rate, Secret, Size
 from meshwright_sdk.url_template import UrlTemplate
 from meshwright_sdk.weights import SmoothBalancer, SmoothWeights, effective_weights
 
@@ -149,6 +149,7 @@ __all__ = [
     "Plugin",
     "PluginError",
     "PositiveDuration",
+    "PositivePercent",
     "PreparedBalancer",
     "Priority",
     "ProtocolError",

@@ -4,28 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
 from meshwright_sdk.breaker import BreakerRules
 from meshwright_sdk.plugin import Options
 from meshwright_sdk.statuses import Statuses
-from meshwright_sdk.units import Duration, Percent
-
-
-def _some(share: Percent) -> Percent:
-    if not share:
-        raise ValueError("expected more than 0%; got 0%")
-    return share
-
-
-def _lasting(duration: Duration) -> Duration:
-    if not duration:
-        raise ValueError("expected more than 0s; got 0s")
-    return duration
-
-
-_Share = Annotated[Percent, AfterValidator(_some)]
-_Span = Annotated[Duration, AfterValidator(_lasting)]
+from meshwright_sdk.units import Duration, Percent, PositiveDuration, PositivePercent
 
 
 class BreakerOptions(Options):
@@ -34,25 +18,29 @@ class BreakerOptions(Options):
     consecutive_failures: PositiveInt | None = Field(
         10, description="Failures in a row that open it; null for no such rule."
     )
-    failure_rate: _Share | None = Field(
+    failure_rate: PositivePercent | None = Field(
         Percent("50%"), description="Share of failures in the window that opens it; null for no such rule."
     )
-    slow_after: _Span | None = Field(
+    slow_after: PositiveDuration | None = Field(
         None, description="A request whose answer has not begun after this time is slow; null to look at no times."
     )
-    slow_rate: _Share = Field(Percent("50%"), description="Share of slow requests in the window that opens it.")
+    slow_rate: PositivePercent = Field(
+        Percent("50%"), description="Share of slow requests in the window that opens it."
+    )
     min_requests: PositiveInt = Field(
         20, description="The two shares count from so many requests in the window on, in each worker."
     )
-    window: _Span = Field(
+    window: PositiveDuration = Field(
         Duration("10s"), description="What is looked back on; it moves on in tenths, which are forgotten as a whole."
     )
     statuses: Statuses = Field(("5xx",), description="Statuses that are failures, such as 503, or 5xx for all of them.")
-    open_for: _Span = Field(Duration("10s"), description="How long it stays open before requests are tried again.")
+    open_for: PositiveDuration = Field(
+        Duration("10s"), description="How long it stays open before requests are tried again."
+    )
     growth: Annotated[float, Field(ge=1, le=100)] = Field(
         1.0, description="Each time that a trial fails, it stays open so many times as long as before."
     )
-    max_open_for: _Span = Field(Duration("5m"), description="What `growth` makes of `open_for` at most.")
+    max_open_for: PositiveDuration = Field(Duration("5m"), description="What `growth` makes of `open_for` at most.")
     trials: PositiveInt = Field(3, description="Requests that are let through at a time while it is half open.")
     successes: PositiveInt = Field(3, description="Trials in a row that must be answered well before it closes.")
 

@@ -5,18 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, NonNegativeInt
+from pydantic import Field, NonNegativeInt
 
 from meshwright_sdk.plugin import Options
 from meshwright_sdk.retry_budget import RetryBudget
 from meshwright_sdk.shorthand import TextFor
-from meshwright_sdk.units import Duration, Percent
-
-
-def _lasting(duration: Duration) -> Duration:
-    if not duration:
-        raise ValueError("expected more than 0s; got 0s")
-    return duration
+from meshwright_sdk.units import Duration, Percent, PositiveDuration
 
 
 class RetryBudgetOptions(Options):
@@ -26,7 +20,7 @@ class RetryBudgetOptions(Options):
     minimum: NonNegativeInt = Field(
         50, description="So many in the window are allowed whatever the traffic, in each worker."
     )
-    window: Annotated[Duration, AfterValidator(_lasting)] = Field(
+    window: PositiveDuration = Field(
         Duration("10s"), description="What is looked back on; it moves on in tenths, which are forgotten as a whole."
     )
 

@@ -291,3 +291,6 @@ def _shown(value: object) -> str:
 
 PositiveDuration = Annotated[Duration, Field(gt=Duration("0s"))]
 """A span of time that is not 0."""
+
+PositivePercent = Annotated[Percent, Field(gt=Percent("0%"))]
+"""A share that is not 0."""

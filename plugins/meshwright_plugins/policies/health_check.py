@@ -138,10 +138,11 @@ class HealthCheck(EndpointPolicy[HealthCheckOptions]):
 
     def state(self) -> Mapping[str, Any]:
         """Return what is known of each endpoint."""
-        return {
+        endpoints = {
             endpoint.url: {"state": _STATES[patient.out], "in_a_row": patient.in_a_row, "problem": patient.problem}
             for endpoint, patient in self._patients.items()
         }
+        return {"endpoints": endpoints}
 
     async def _look(self, endpoint: Endpoint) -> None:
         problem = await self._problem(endpoint)

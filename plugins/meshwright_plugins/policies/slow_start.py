@@ -80,7 +80,8 @@ class SlowStart(EndpointPolicy[SlowStartOptions]):
 
     def state(self) -> Mapping[str, Any]:
         """Return the endpoints on their way, with the share of their weight that they have."""
-        return {endpoint.url: round(endpoint.factors.get(self.name, 1.0), 2) for endpoint in self._since}
+        shares = {endpoint.url: round(endpoint.factors.get(self.name, 1.0), 2) for endpoint in self._since}
+        return {"endpoints": shares}
 
     def _changed(self, endpoint: Endpoint) -> None:
         if endpoint.ejections:

@@ -224,7 +224,7 @@ async def test_endpoints_and_questions_are_counted_until_the_policy_is_closed() 
     async with bench.service.running(bench.check):
         await bench.clock.advance(1.0)
         assert bench.counts() == {"healthy": 2, "unhealthy": 1}
-        assert bench.check.state()[bench.service.endpoints[0].url]["problem"] == "status 503"
+        assert bench.check.state()["endpoints"][bench.service.endpoints[0].url]["problem"] == "status 503"
         bench.service.remove(bench.service.endpoints[0])
         assert bench.counts() == {"healthy": 2, "unhealthy": 0}
     assert bench.counts() == {"healthy": 0, "unhealthy": 0}

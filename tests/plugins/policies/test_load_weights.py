@@ -134,7 +134,7 @@ async def test_the_utilization_is_the_metric_that_the_options_say(
     bench = Bench(1, **options)
     async with bench.service.running(bench.policy):
         bench.report(report)
-        (state,) = bench.policy.state().values()
+        (state,) = bench.policy.state()["endpoints"].values()
         assert state["utilization"] == pytest.approx(utilization)
 
 
@@ -216,7 +216,7 @@ async def test_an_endpoint_that_reports_no_longer_has_its_own_weight_again() -> 
         assert len(bench.policy.context.tasks) == 1
         await bench.clock.advance(6.0)
         assert len(bench.policy.context.tasks) == 0
-        assert bench.policy.state() == {}
+        assert bench.policy.state() == {"endpoints": {}}
         assert await bench.factors_after(*cpu(0.9, 0.1)) == [0.2, 1.8]
 
 

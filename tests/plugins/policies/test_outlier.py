@@ -348,8 +348,8 @@ async def test_its_metrics_tell_how_many_are_out_and_by_which_rule() -> None:
             "expected one of the rules consecutive_failures to failure_rate; got null for each",
         ),
         ({"base_ejection": "10m"}, "max_ejection: expected 10m .base_ejection. or more; got 5m"),
-        ({"interval": "0s"}, "expected more than 0s; got 0s"),
-        ({"max_ejected": "0%"}, "expected more than 0%; got 0%"),
+        ({"interval": "0s"}, "greater than 0"),
+        ({"max_ejected": "0%"}, "greater than 0"),
     ],
 )
 def test_what_makes_no_sense_is_refused(wrong: dict[str, Any], message: str) -> None:

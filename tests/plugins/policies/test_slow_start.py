@@ -110,7 +110,7 @@ async def test_there_is_one_ticker_and_only_while_an_endpoint_is_on_its_way() ->
     async with bench.service.running(bench.policy):
         bench.service.add(NEW, "http://10.9.9.10:80", "http://10.9.9.11:80")
         assert (len(tasks), bench.count) == (1, 3)
-        assert bench.policy.state() == {each.url: 0.1 for each in bench.service.endpoints[2:]}
+        assert bench.policy.state() == {"endpoints": {each.url: 0.1 for each in bench.service.endpoints[2:]}}
         await bench.clock.advance(5.0)
         bench.service.add("http://10.9.9.12:80")
         await bench.clock.advance(5.0)

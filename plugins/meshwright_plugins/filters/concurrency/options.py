@@ -7,7 +7,7 @@ from typing import Annotated, Self
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from meshwright_plugins.filters.concurrency.gradient_limit import GradientSettings
-from meshwright_sdk import Duration, Options
+from meshwright_sdk import Duration, Options, PositiveDuration
 
 Tolerance = Annotated[float, Field(strict=True, ge=1, le=10)]
 Share = Annotated[float, Field(strict=True, gt=0, le=1)]
@@ -25,8 +25,10 @@ class AdaptiveOptions(Options):
     smoothing: Share = Field(
         0.5, description="How much of the way to what a window asks for the limit goes at once, above 0 to 1."
     )
-    window: Duration = Field(Duration("100ms"), description="How long latencies are gathered; never less than usual.")
-    probe_every: Duration = Field(
+    window: PositiveDuration = Field(
+        Duration("100ms"), description="How long latencies are gathered; never less than usual."
+    )
+    probe_every: PositiveDuration = Field(
         Duration("30s"),
         description="How often the limit is a quarter for one window, to measure the latency without a queue.",
     )
@@ -41,8 +43,6 @@ class AdaptiveOptions(Options):
                 "expected min_limit, initial_limit and max_limit in ascending order; "
                 f"got {self.min_limit}, {self.initial_limit} and {self.max_limit}"
             )
-        if not self.window or not self.probe_every:
-            raise ValueError("expected window and probe_every above 0s; got 0s")
         return self
 
     def settings(self) -> GradientSettings:

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 from typing import Annotated, Self
 
-from annotated_types import Gt
 from pydantic import Field, PositiveInt, model_validator
 
 from meshwright_plugins.filters.fallback.reasons import Word
-from meshwright_sdk import Duration, FixedAnswer, ImportPath, Key, OneOrMany, Options, ServiceName, Size, StatusOrClass
+from meshwright_sdk import (
+    Duration,
+    FixedAnswer,
+    ImportPath,
+    Key,
+    OneOrMany,
+    Options,
+    PositiveDuration,
+    ServiceName,
+    Size,
+    StatusOrClass,
+)
 
 
 class LastGoodOptions(Options):
     """Which answers are kept, and for how long."""
 
-    max_age: Annotated[Duration, Gt(Duration("0s"))] = Field(
-        Duration("1h"), description="How old an answer may be when it is given again."
-    )
+    max_age: PositiveDuration = Field(Duration("1h"), description="How old an answer may be when it is given again.")
     max_size: Size = Field(
         Size("16MiB"),
         ge=1,

@@ -6,9 +6,8 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
-from annotated_types import Gt
 from pydantic import Field, PositiveInt
 
 from meshwright_plugins.filters.mirror.compare import Answer, CompareOptions, Comparison
@@ -21,6 +20,7 @@ from meshwright_sdk import (
     HeaderName,
     Options,
     Percent,
+    PositiveDuration,
     Request,
     Response,
     ServiceName,
@@ -45,7 +45,7 @@ class MirrorOptions(Options):
     max_body: Size = Field(
         Size("64KiB"), description="Longest content of a request that is copied, and of answers that are compared."
     )
-    timeout: Annotated[Duration, Gt(Duration("0s"))] = Field(
+    timeout: PositiveDuration = Field(
         Duration("5s"), description="How long the answer to a copy may take, its content included."
     )
     header: HeaderName | None = Field("x-mirrored", description="Header that marks a copy for the service; null: none.")

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from math import ceil
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from annotated_types import Gt
 from pydantic import Field, PositiveInt, model_validator
 
-from meshwright_sdk import Duration, Key, Options, Rate
+from meshwright_sdk import Key, Options, PositiveDuration, Rate
 
 
 class RateLimitOptions(Options):
@@ -23,7 +22,7 @@ class RateLimitOptions(Options):
     limit: PositiveInt | None = Field(
         None, description="Requests of each key in any span of the length of window (a sliding window)."
     )
-    window: Annotated[Duration, Gt(Duration("0s"))] | None = Field(None, description="With limit: the span of time.")
+    window: PositiveDuration | None = Field(None, description="With limit: the span of time.")
     key: Key = Field(
         Key("client"),
         description="What is counted: client, route, header:NAME, cookie:NAME, claim:NAME, {several}{of:them} or "

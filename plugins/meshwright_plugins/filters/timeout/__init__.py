@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 from math import inf
-from typing import Annotated, ClassVar, Self
+from typing import ClassVar, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from meshwright_plugins.filters.timeout.grpc_timeout import read_grpc_timeout, write_grpc_timeout
 from meshwright_sdk import (
@@ -19,6 +19,7 @@ from meshwright_sdk import (
     Filter,
     HeaderName,
     Options,
+    PositiveDuration,
     Relay,
     Request,
     Response,
@@ -32,16 +33,10 @@ _LONGEST_TIME = 16  # digits of milliseconds
 _GRPC_TIMEOUT = b"grpc-timeout"
 
 
-def _some(time: Duration) -> Duration:
-    if not time:
-        raise ValueError(f"expected a duration above 0s; got {time}")
-    return time
-
-
 class TimeoutOptions(Options):
     """How long, and what is told of it."""
 
-    after: Annotated[Duration, AfterValidator(_some)] = Field(
+    after: PositiveDuration = Field(
         description="How long the rest of the chain may take until the head of the response is there."
     )
     body: bool = Field(

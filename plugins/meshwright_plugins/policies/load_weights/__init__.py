@@ -102,15 +102,16 @@ class LoadWeights(EndpointPolicy[LoadWeightsOptions]):
     def state(self) -> Mapping[str, Any]:
         """Return what is known of each endpoint that reports."""
         now = self._now()
-        return {
+        endpoints = {
             endpoint.url: {
                 "weight": endpoint.factors.get(self.name, 1.0),
                 "utilization": round(load.utilization, 3),
-                "age_seconds": round(now - load.last, 1),
+                "age_s": round(now - load.last, 1),
             }
             for endpoint, load in self._loads.items()
             if load.first is not None
         }
+        return {"endpoints": endpoints}
 
     def _note(self, endpoint: Endpoint, read: Callable[[bytes], Report], content: bytes) -> None:
         load, now = self._loads.get(endpoint), self._now()

@@ -4,25 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
-from meshwright_sdk import Duration, Options, Percent, Statuses
+from meshwright_sdk import Duration, Options, Percent, PositiveDuration, PositivePercent, Statuses
 
-
-def _lasting(duration: Duration) -> Duration:
-    if not duration:
-        raise ValueError("expected more than 0s; got 0s")
-    return duration
-
-
-def _some(share: Percent) -> Percent:
-    if not share:
-        raise ValueError("expected more than 0%; got 0%")
-    return share
-
-
-_Span = Annotated[Duration, AfterValidator(_lasting)]
-_Share = Annotated[Percent, AfterValidator(_some)]
 _Endpoints = Annotated[int, Field(ge=2)]
 
 
@@ -38,7 +23,9 @@ class OutlierOptions(Options):
         "those of 502, 503 and 504 that `statuses` has; null for no such rule.",
     )
     statuses: Statuses = Field(("5xx",), description="Statuses that are failures, such as 503, or 5xx for all of them.")
-    interval: _Span = Field(Duration("10s"), description="How often the endpoints are compared, by what came since.")
+    interval: PositiveDuration = Field(
+        Duration("10s"), description="How often the endpoints are compared, by what came since."
+    )
     success_rate_deviations: Annotated[float, Field(gt=0, le=10)] | None = Field(
         1.9,
         description="An endpoint is ejected whose share of good answers is so many standard deviations below the mean "
@@ -53,7 +40,7 @@ class OutlierOptions(Options):
     success_rate_requests: PositiveInt = Field(
         100, description="Requests in the interval, in each worker, from which on an endpoint is compared."
     )
-    failure_rate: _Share | None = Field(
+    failure_rate: PositivePercent | None = Field(
         None, description="An endpoint is ejected of whose requests in the interval such a share failed; null for none."
     )
     failure_rate_endpoints: PositiveInt = Field(
@@ -62,14 +49,14 @@ class OutlierOptions(Options):
     failure_rate_requests: PositiveInt = Field(
         50, description="Requests in the interval, in each worker, from which on that rule counts for an endpoint."
     )
-    base_ejection: _Span = Field(
+    base_ejection: PositiveDuration = Field(
         Duration("30s"), description="How long an endpoint is out the first time; the nth time in a row n times that."
     )
-    max_ejection: _Span = Field(Duration("5m"), description="How long it is out at most, before `jitter`.")
+    max_ejection: PositiveDuration = Field(Duration("5m"), description="How long it is out at most, before `jitter`.")
     jitter: Percent = Field(
         Percent("10%"), description="Each ejection lasts up to so much longer, so that not all come back at once."
     )
-    max_ejected: _Share = Field(
+    max_ejected: PositivePercent = Field(
         Percent("50%"), description="Share of the endpoints that this policy ejects at most at a time, rounded down."
     )
 
