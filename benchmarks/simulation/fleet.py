@@ -143,7 +143,7 @@ class Fleet:
         self._registry = Registry.built_in()
         self._tasks = Tasks()
         self._instances = [
-            Instance(url=f"http://10.0.{number >> 8}.{number & 255}:80") for number in range(plan.endpoints)
+            Instance(url=f"http://127.0.{number >> 8}.{number & 255}:1") for number in range(plan.endpoints)
         ]
         self.servers = {each.url: self._server(number) for number, each in enumerate(self._instances)}
 

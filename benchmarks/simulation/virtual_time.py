@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import selectors
 from collections.abc import Callable
+from typing import Any
 
 
 class _NeverIdle(selectors.DefaultSelector):
@@ -22,7 +23,7 @@ class _NeverIdle(selectors.DefaultSelector):
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """An hour of sleep takes as long as what is done meanwhile."""
+    """An hour of sleep takes as long as what is done meanwhile. Nothing in it reaches a network."""
 
     def __init__(self) -> None:
         self._virtual = _NeverIdle()
@@ -31,6 +32,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         """Return the virtual time, in seconds."""
         return self._virtual.now
+
+    async def create_connection(self, *args: Any, **more: Any) -> Any:
+        """Refuse it: what is played has no sockets, and its addresses are nobody's."""
+        raise RuntimeError(f"simulation: expected no connection to be opened; got one to {args[1:]}")
 
 
 class VirtualClock:

@@ -25,6 +25,17 @@ def test_virtual_time_goes_by_without_waiting() -> None:
         assert runner.run(hour()) == pytest.approx(3600)
 
 
+def test_no_connection_can_be_opened() -> None:
+    async def connect() -> None:
+        await asyncio.get_running_loop().create_connection(asyncio.Protocol, "127.0.0.1", 1)
+
+    with (
+        asyncio.Runner(loop_factory=VirtualLoop) as runner,
+        pytest.raises(RuntimeError, match="expected no connection"),
+    ):
+        runner.run(connect())
+
+
 def test_every_request_is_served_once_where_nothing_fails() -> None:
     seen = play(SMALL)
 
