@@ -121,6 +121,26 @@ async def test_an_answer_in_time_is_not_hedged() -> None:
     assert case.request.answers == [response]
 
 
+async def test_an_attempt_that_the_first_answer_forestalls_is_not_counted() -> None:
+    case, answer = Case(), asyncio.get_running_loop().create_future()
+    asked: list[Request] = []
+
+    async def upstream(request: Request) -> Response:
+        asked.append(request)
+        await answer
+        return Response(200)
+
+    task = Tasks().spawn(case.hedge(case.request, upstream), name="request")
+    await case.clock.advance(0.5)
+    ((race,),) = case.hedge._timeouts._slots.values()
+    answer.set_result(None)
+    race.stop()
+    race.fire()  # in the turn of the loop in which the answer has come
+
+    assert (await task).status == 200
+    assert (len(asked), case.hedge.state()["attempts"]) == (1, 0)
+
+
 async def test_a_slow_answer_loses_to_that_of_another_endpoint() -> None:
     case = Case((50, 200), (0.5, 200))
     response = await case.run(1.6)

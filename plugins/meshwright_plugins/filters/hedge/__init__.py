@@ -148,13 +148,16 @@ class Hedge(Filter[HedgeOptions]):
         return response
 
     def may_begin(self, request: Request) -> bool:
-        """Return whether another attempt may begin now, and take note of it."""
+        """Return whether another attempt may begin now."""
         assert request.budget is not None
         if request.budget.spend():
-            self._attempts.value += 1
             return True
         self._refused.value += 1
         return False
+
+    def has_begun(self) -> None:
+        """Take note of an attempt beside the first: one whose request was answered in the same turn never begins."""
+        self._attempts.value += 1
 
     def wait_again(self, race: Race) -> None:
         """Have the next attempt begin when this one takes too long as well."""

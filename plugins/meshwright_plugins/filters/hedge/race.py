@@ -83,6 +83,7 @@ class Race(Timer):
         return tuple(dict.fromkeys((*self._request.avoid, *(each for each in given if each is not None))))
 
     async def _attempt(self, request: Request) -> None:
+        self._hedge.has_begun()
         try:
             response = await self._call_next(request)
             if self._over or self._winner is not None or _is_failure(response):
