@@ -18,9 +18,9 @@ def old(serve: Start) -> str:
 def test_the_application_serves_its_own_and_the_gateway_the_rest(serve: Start, old: str) -> None:
     url = serve("app:app", FOLDER, OLD_URL=old)
 
-    own = httpx.get(f"{url}/orders/7")
-    through = httpx.get(f"{url}/old/invoices/7")
-    nothing = httpx.get(f"{url}/old/nothing")
+    own = httpx.get(f"{url}/orders/7", timeout=30)
+    through = httpx.get(f"{url}/old/invoices/7", timeout=30)
+    nothing = httpx.get(f"{url}/old/nothing", timeout=30)
 
     assert own.json() == {"order": 7, "from": "the new application"}
     assert through.json() == {
@@ -35,4 +35,4 @@ def test_the_application_serves_its_own_and_the_gateway_the_rest(serve: Start, o
 def test_the_gateway_can_be_served_by_itself(serve: Start, old: str) -> None:
     url = serve("app:gateway", FOLDER, OLD_URL=old)
 
-    assert httpx.get(f"{url}/invoices/7").json()["from"] == "the old application"
+    assert httpx.get(f"{url}/invoices/7", timeout=30).json()["from"] == "the old application"

@@ -58,7 +58,7 @@ def stamp_of(url: str, wanted: str, within_s: float = 20.0) -> str:
     """Return the stamp that requests get, the wanted one as soon as they get it."""
     deadline = monotonic() + within_s
     while True:
-        stamp: str = httpx.get(f"{url}/hello").headers["x-stamp"]
+        stamp: str = httpx.get(f"{url}/hello", timeout=30).headers["x-stamp"]
         if stamp == wanted or monotonic() > deadline:
             return stamp
         Event().wait(0.05)

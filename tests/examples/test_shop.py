@@ -52,5 +52,5 @@ def test_the_shop_does_what_its_readme_says(url: str) -> None:
 
 def _fresh(url: str) -> str:
     """Return the version that a client gets who was never here."""
-    version: str = httpx.get(f"{url}/orders/7").json()["version"]
+    version: str = httpx.get(f"{url}/orders/7", timeout=30).json()["version"]
     return version
