@@ -127,6 +127,21 @@ def test_every_hook_is_told() -> None:
     assert set(re.findall(r"\bmeshwright_[a-z_]+\b", page)) - hooks == {"meshwright_sdk"}
 
 
+def test_filters_go_inside_of_what_the_page_has_around_them() -> None:
+    rows = re.findall(r"^\| (\d+) \| (.*?) \|", (DOCS / "resilience.md").read_text("utf-8"), re.M)
+    place = {name: int(number) for number, names in rows for name in re.findall(r"`(\w+)`", names)}
+    filters = {info.name: info.target for info in Registry.built_in().all() if info.kind == "filter"}
+    contradictions = [
+        (name, around)
+        for name in place
+        for around in filters[name].goes_inside
+        if around in place and place[around] > place[name]
+    ]
+
+    assert len(place) > 10
+    assert contradictions == []
+
+
 def test_every_plugin_has_its_page_and_no_other_has() -> None:
     plugins = {f"{FOLDERS[info.kind]}/{info.name}.md" for info in Registry.load().all() if info.origin == "built in"}
     pages = {str(page.relative_to(DOCS / "plugins")) for page in (DOCS / "plugins").glob("*/*.md")}

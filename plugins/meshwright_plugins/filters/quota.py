@@ -74,6 +74,7 @@ class Quota(Filter[QuotaOptions]):
     """
 
     goes_inside: ClassVar[Mapping[str, str]] = {
+        "overload": "around it the quota also counts the requests that are shed",
         "rate_limit": "around it the quota also counts the requests that the rate limit refuses",
     }
 

@@ -65,10 +65,12 @@ class Concurrency(Filter[ConcurrencyOptions]):
     """
 
     goes_inside: ClassVar[Mapping[str, str]] = {
+        "circuit_breaker": "requests that it refuses would have waited for a permit first",
         "cache": "an answer from the cache needs no permit, but would take one",
         "fallback": "it cannot catch a refusal that comes from further out",
         "hedge": "both attempts would share one permit, so that twice the limit reaches the service",
         "overload": "requests that it sheds would have waited for a permit first",
+        "quota": "requests that it refuses would have waited for a permit first",
         "priority": "requests would wait without the priority that they are given later",
         "rate_limit": "requests that it refuses would have waited for a permit first",
         "retry": "one permit would be held for all attempts, and for the pauses between them",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import ceil
-from typing import Any
+from typing import Any, ClassVar
 
 from meshwright_plugins.filters.rate_limit.local import LocalLimit
 from meshwright_plugins.filters.rate_limit.options import RateLimitOptions
@@ -51,6 +51,10 @@ class RateLimit(Filter[RateLimitOptions]):
           - rate_limit: {rate: 100/s, burst: 20, key: "claim:sub"}
           - rate_limit: {limit: 10000, window: 1h, key: "header:x-tenant", name: tenant}
     """
+
+    goes_inside: ClassVar[Mapping[str, str]] = {
+        "overload": "around it requests that it sheds count against the client's limit",
+    }
 
     def __init__(self, options: RateLimitOptions, context: Context) -> None:
         super().__init__(options, context)
