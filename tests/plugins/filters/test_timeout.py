@@ -343,6 +343,14 @@ async def test_a_body_in_time_keeps_its_length_and_its_trailers() -> None:
     assert response.body.trailers["x-sum"] == "1"
 
 
+async def test_a_body_that_a_filter_inside_has_read_is_bounded_no_more() -> None:
+    answer = Response(200, {}, Body.stream(Chunks(ManualClock(), 0)))
+    whole = await answer.body.read(100)
+    response = await build(Timeout, after="1s", body=True)(make_request(), FakeUpstream(answer))
+
+    assert await content(response) == whole != b""
+
+
 def test_what_is_trusted_has_a_name() -> None:
     with pytest.raises(ValidationError, match="expected a header with trust; got null"):
         build(Timeout, after="1s", trust=True, header=None)

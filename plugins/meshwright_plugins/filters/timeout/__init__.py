@@ -114,7 +114,7 @@ class Timeout(Filter[TimeoutOptions]):
         try:
             with self._timeouts.until(due, message):
                 response = await call_next(request)
-                if self._body and response.body.source is not None:
+                if self._body and response.body.data is None and not response.body.spent:
                     self._bound(response, due, message)
                 return response
             raise _late(message, self.options.after)
