@@ -88,8 +88,8 @@ class TooManyRequestsError(DownstreamError):
     status = 429
     code = "rate_limited"
 
-    def __init__(self, detail: str, *, retry_after_s: int) -> None:
-        super().__init__(detail, headers={"retry-after": str(retry_after_s)})
+    def __init__(self, detail: str, *, retry_after_s: int, code: str | None = None) -> None:
+        super().__init__(detail, code=code, headers={"retry-after": str(retry_after_s)})
 
 
 class ClientGoneError(DownstreamError):

@@ -307,6 +307,28 @@ async def file(tmp_path: Path) -> GatewayFile:
     return GatewayFile(tmp_path / "gateway.yaml", text)
 
 
+def codes_in(source: str) -> Iterator[str]:
+    """Yield the codes of errors that a module makes: of a class, by argument, or as a constant."""
+    yield from re.findall(r'^\s*(?:code(?:: str)?|CODE) = "(\w+)"', source, re.M)
+    yield from re.findall(r'\bcode="(\w+)"', source)
+
+
+def test_every_code_of_an_error_is_told() -> None:
+    folders = [ROOT / "core" / "meshwright" / name for name in ("http1", "traffic", "asgi", "net")]
+    folders += [ROOT / "sdk" / "meshwright_sdk", ROOT / "plugins" / "meshwright_plugins"]
+    made = {
+        code
+        for folder in folders
+        for file in folder.rglob("*.py")
+        if "testing" not in file.parts
+        for code in codes_in(file.read_text("utf-8"))
+    }
+    told = re.findall(r"^\| (?:\d+|any) \| `(\w+)` \|", (DOCS / "operation.md").read_text("utf-8"), re.M)
+
+    # A configuration that is wrong is answered by the admin API alone, and who was cut off by nobody.
+    assert sorted(told) == sorted(made - {"configuration", "aborted"})
+
+
 def example_uses(name: str, plugin: type[Any]) -> list[Any]:
     """Return the options of each use in the example of a plugin's docstring."""
     _, _, example = (inspect.getdoc(plugin) or "").partition("\nExample:\n")

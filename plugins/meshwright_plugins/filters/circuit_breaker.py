@@ -128,7 +128,7 @@ class CircuitBreaker(Filter[CircuitBreakerOptions]):
 
     def act(self, action: str, arguments: Mapping[str, str]) -> None:
         if arguments:
-            raise ValueError(f"{action}: expected no arguments; got {', '.join(arguments)}")
+            raise ValueError(f"arguments: expected none; got {', '.join(sorted(arguments))}")
         self._breaker.force(None if action == "auto" else action, self._now())
 
     def _take(self, now: float) -> int:

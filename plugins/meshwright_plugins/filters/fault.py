@@ -165,7 +165,7 @@ class Fault(Filter[FaultOptions]):
     def act(self, action: str, arguments: Mapping[str, str]) -> None:
         """Begin or end."""
         if arguments:
-            raise ValueError(f"expected no arguments; got {', '.join(arguments)}")
+            raise ValueError(f"arguments: expected none; got {', '.join(sorted(arguments))}")
         if action not in self.actions:
             raise ValueError(f"expected one of the actions {', '.join(self.actions)}; got {action!r}")
         self._active = action == "on"

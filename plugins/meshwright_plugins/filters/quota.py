@@ -137,8 +137,8 @@ class Quota(Filter[QuotaOptions]):
 
     def _refusal(self, left_s: float) -> TooManyRequestsError:
         expected = f"at most {self.options.limit} requests a {self.options.per}"
-        error = TooManyRequestsError(f"quota: expected {expected}; got more", retry_after_s=max(1, ceil(left_s)))
-        error.code = "quota_spent"
+        detail, wait_s = f"quota: expected {expected}; got more", max(1, ceil(left_s))
+        error = TooManyRequestsError(detail, retry_after_s=wait_s, code="quota_spent")
         if self._fields is not None:
             self._fields.add(error.headers, 0, left_s)
         return error

@@ -273,7 +273,7 @@ async def test_it_can_be_forced() -> None:
 
 
 def test_arguments_that_it_does_not_know_are_refused() -> None:
-    with pytest.raises(ValueError, match="open: expected no arguments; got endpoint"):
+    with pytest.raises(ValueError, match="arguments: expected none; got endpoint"):
         breaker().act("open", {"endpoint": "http://10.0.0.1:80"})
 
 
