@@ -76,7 +76,7 @@ filters:
   - request_id
   - bearer
   - rate_limit: {rate: 1000000/s, burst: 10000000, key: "claim:sub", headers: false}
-  - retry: {on: [connect, reset, 5xx], attempt_header: null}
+  - retry: {on: [connect, reset, 5xx], header: null}
   - timeout: {after: 5s, header: null}
   - stamp
 """
