@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, ClassVar
 
 from meshwright_sdk.limits import Taken
 from meshwright_sdk.plugin import O_co, Plugin
@@ -23,6 +23,9 @@ class Store(Plugin[O_co]):
     reached or does not answer, or too many calls are waiting; what was to be done may have been done by then. It
     recovers by itself. A subscription does not end meanwhile, and misses what is published.
     """
+
+    shared: ClassVar[bool] = True
+    """Whether what is stored is there for all workers, and after a restart; filters warn where they need that."""
 
     @abstractmethod
     async def get(self, key: str) -> bytes | None:

@@ -29,8 +29,8 @@ class Commands(click.Group):
         """Run the command; raises nothing but what click itself handles, unless `--traceback` asks for it."""
         try:
             return super().invoke(ctx)
-        except (click.ClickException, click.exceptions.Exit, click.Abort):
-            raise
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise  # the last one is who reads no further, such as `head`
         except Exception as error:
             if ctx.params.get("traceback"):
                 raise

@@ -64,7 +64,7 @@ def warnings_of(loaded: LoadedConfig, registry: Registry) -> list[Problem]:
     found = [*loaded.warnings()]
     for (path, name), (inner, other), why in misplaced(loaded.config, goes_inside):
         wanted = f"{name} further inside than {other} (line {loaded.line_of(inner)})"
-        found.append(loaded.problem((*path, name), wanted, "it around", why))
+        found.append(loaded.problem((*path, name), wanted, "it around", f"{other}: {why}"))
     return found
 
 

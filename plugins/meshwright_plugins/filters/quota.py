@@ -46,10 +46,10 @@ class QuotaOptions(Options):
         "it are counted together.",
     )
     name: str = Field(
-        "quota",
-        pattern=r"^[A-Za-z0-9_.-]{1,64}$",
+        "",
+        pattern=r"^[A-Za-z0-9_.-]{0,64}$",
         description="Name in the RateLimit headers and in the store; quotas of one name, period and consumer are one, "
-        "on whichever routes and gateways: give those with different limits different names.",
+        "on whichever routes and gateways. The route's own when left out.",
     )
     headers: bool = Field(True, description="Send RateLimit and RateLimit-Policy with each answer.")
     on_store_failure: Literal["allow", "deny"] = Field(
@@ -82,9 +82,10 @@ class Quota(Filter[QuotaOptions]):
         super().__init__(options, context)
         if context.store is None:
             raise ValueError("expected a store to count in; got none")
+        self._name = options.name or context.route or "quota"
         self._store = context.store
         self._key = options.key.kept_of
-        self._fields = LimitFields(options.name, options.limit, _LONGEST_S[options.per]) if options.headers else None
+        self._fields = LimitFields(self._name, options.limit, _LONGEST_S[options.per]) if options.headers else None
         self._begin = self._end = 0
         self._warned = False
         self._prefix = ""
@@ -94,14 +95,20 @@ class Quota(Filter[QuotaOptions]):
             "Requests by what the quota said.",
             "result",
             ("admitted", "refused", "store_failed"),
-            quota=options.name,
+            quota=self._name,
         )
+
+    async def start(self) -> None:
+        """Warn of a store that forgets."""
+        if not self._store.shared:
+            what = "each worker counts for itself, and forgets at its end"
+            logger.warning("%s: the store %s is not shared: %s", self.context.place, self._store.name, what)
 
     async def __call__(self, request: Request, call_next: CallNext) -> Response:
         now = self.context.clock.wall()
         if not self._begin <= now < self._end:
             self._begin, self._end = period(self.options.per, now)
-            self._prefix = f"quota:{self.options.name}:{self.options.per}:{self._begin}:"
+            self._prefix = f"quota:{self._name}:{self.options.per}:{self._begin}:"
         end, key = self._end, self._prefix + self._key(request)
         count = self.options.limit + 1 if self._spent.get(key, now) else await self._count(key, end - now)
         if count > self.options.limit:
@@ -130,7 +137,7 @@ class Quota(Filter[QuotaOptions]):
             self._counts["store_failed"].value += 1
             if isinstance(error, ValueError) and not self._warned:
                 self._warned = True
-                logger.warning("quota %s: cannot count: %s", self.options.name, error)
+                logger.warning("quota %s: cannot count: %s", self._name, error)
             if self.options.on_store_failure == "allow":
                 return 0
             raise StoreError(str(error), headers={"retry-after": "1"}) from error

@@ -113,5 +113,5 @@ services:
     assert result.exit_code == 0
     assert result.stderr == (
         "warning: gateway.yaml:4: routes[0].filters[0].again: expected again further inside than instead (line 11); "
-        "got it around (it would see no failure)\n"
+        "got it around (instead: it would see no failure)\n"
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 from pydantic import Field
@@ -105,3 +107,11 @@ def test_a_plugin_that_cannot_be_had_is_told_with_its_line_and_no_reference(call
     assert result.exit_code == 1
     assert result.stderr.startswith("gateway.yaml:2: plugins[0]: expected a module ${KEY} in ")
     assert "HIDDENVALUE" not in result.output
+
+
+def test_who_reads_no_further_is_told_nothing() -> None:
+    command = f"{sys.executable} -m meshwright plugins | head -1"
+
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60, check=True)
+
+    assert (done.stdout, done.stderr) == ("Filters\n", "")

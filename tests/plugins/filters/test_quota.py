@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from meshwright_plugins.filters.quota import Quota, period
 from meshwright_plugins.stores.memory import Memory
-from meshwright_sdk import StoreError, TooManyRequestsError, headers_of
+from meshwright_sdk import Context, StoreError, TooManyRequestsError, headers_of
 from meshwright_sdk.testing import FakeUpstream, ManualClock, build, check_filter, gateway, make_request
 
 
@@ -163,3 +163,21 @@ async def test_clients_of_a_whole_gateway_have_their_quota() -> None:
 
     assert [each.status_code for each in answers] == [200, 200, 429]
     assert answers[2].json()["code"] == "quota_spent"
+
+
+async def test_quotas_of_two_routes_count_apart_unless_they_are_named_alike() -> None:
+    store = build(Memory)
+
+    def quota(route: str, **options: Any) -> Quota:
+        return build(Quota, limit=2, context=Context(route=route, store=store), **options)
+
+    apart = [await admitted(quota(route), 5) for route in ("a", "b")]
+    together = [await admitted(quota(route, name="all"), 5) for route in ("a", "b")]
+
+    assert (apart, together) == ([2, 2], [2, 0])
+
+
+async def test_a_store_that_forgets_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    await build(Quota, limit=2, store=build(Memory)).start()
+
+    assert "the store memory is not shared: each worker counts for itself" in caplog.text

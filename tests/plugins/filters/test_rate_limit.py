@@ -368,3 +368,12 @@ async def test_clients_of_a_whole_gateway_are_told_to_come_again(url: str) -> No
     assert answers[0].headers["ratelimit"] == '"all";r=2;t=60'
     assert answers[3].headers["retry-after"] == "60"
     assert answers[3].json()["code"] == "rate_limited"
+
+
+@pytest.mark.parametrize(("mode", "warned"), [("local", False), ("exact", True), ("leased", True)])
+async def test_a_store_that_shares_nothing_is_warned_of(
+    mode: str, warned: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    await build(RateLimit, rate="1/s", mode=mode, store=build(Memory)).start()
+
+    assert ("the store memory is not shared" in caplog.text) == warned

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from math import ceil
 from typing import Any, ClassVar
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
-from meshwright_plugins.filters.overload.admission import LEVELS, Admission
+from meshwright_plugins.filters.overload.admission import ALL, LEVELS, Admission
 from meshwright_plugins.filters.overload.memory import cgroup_limit_bytes, resident_bytes
 from meshwright_sdk import (
     Body,
@@ -27,7 +28,11 @@ from meshwright_sdk import (
 from meshwright_sdk.errors import OverloadError
 from meshwright_sdk.pulse import BEAT_S
 
+logger = logging.getLogger("meshwright.overload")
+
 TURN_S = 0.1
+CALM_S = 5.0
+"""How long nothing may be refused before the log says so."""
 
 
 class OverloadOptions(Options):
@@ -101,6 +106,7 @@ class Overload(Filter[OverloadOptions]):
         self._admission = Admission(options.max_lag, context.random)
         self._lags: list[float] = []
         self._turned_s = context.clock.monotonic()
+        self._told_s: float | None = None  # when it last refused, as long as that is told
         self._in_flight = 0
         self._held = 0
         self._bounds = _bounds(options.max_in_flight)
@@ -188,6 +194,19 @@ class Overload(Filter[OverloadOptions]):
             self._admission.turn(_lower_quartile(self._lags), span_s, self._spare())
             self._lags.clear()
             self._turned_s = now
+            self._tell()
+
+    def _tell(self) -> None:
+        """Log when refusing begins, and when it has ended for a while."""
+        now, refuses = self._turned_s, self._admission.border != ALL
+        if refuses:
+            if self._told_s is None:
+                lag_ms = self._admission.lag_s * 1000
+                logger.warning("%s: begins to refuse: a turn of the loop takes %.0f ms", self.context.place, lag_ms)
+            self._told_s = now
+        elif self._told_s is not None and now - self._told_s >= CALM_S:
+            self._told_s = None
+            logger.info("%s: refuses nothing any more", self.context.place)
 
     def _spare(self) -> float:
         """Return the share of requests that memory leaves: 1 up to `max_memory`, down to 0 at the limit."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from math import ceil
 from typing import Any, ClassVar
@@ -21,6 +22,8 @@ from meshwright_sdk import (
     headers_of,
 )
 from meshwright_sdk.limits import Taken
+
+logger = logging.getLogger("meshwright.rate_limit")
 
 _UNKNOWN = Taken(1, 0.0, 0, 0.0)
 """What is known of a request that is let through because the store is away."""
@@ -73,6 +76,13 @@ class RateLimit(Filter[RateLimitOptions]):
             **context.labels,
         )
         self._admitted, self._refused = self._counts["admitted"], self._counts["refused"]
+
+    async def start(self) -> None:
+        """Warn of a store that shares nothing."""
+        store = self.context.store
+        if self._shared is not None and store is not None and not store.shared:
+            what = "each worker counts for itself, as with mode local"
+            logger.warning("%s: the store %s is not shared: %s", self.context.place, store.name, what)
 
     async def __call__(self, request: Request, call_next: CallNext) -> Response:
         key = self._key(request)

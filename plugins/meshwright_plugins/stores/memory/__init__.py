@@ -30,6 +30,8 @@ class Memory(Store[MemoryOptions]):
     With several workers each counts for itself, so a limit holds for each worker.
     """
 
+    shared = False
+
     def __init__(self, options: MemoryOptions, context: Context) -> None:
         super().__init__(options, context)
         self._now = context.clock.monotonic

@@ -189,3 +189,20 @@ async def test_refusals_are_counted_by_priority() -> None:
 def test_wrong_options_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises((ValidationError, ValueError)):
         build(Overload, **options)
+
+
+def test_the_log_says_once_when_refusing_begins_and_when_it_has_ended(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "meshwright.overload")
+    clock = ManualClock()
+    guard = build(Overload, clock=clock)
+    drowned(guard)
+    now = clock.monotonic()
+
+    for turn in range(1, 40):
+        guard._feel(1.0, now + turn)
+    for turn in range(40, 200):
+        guard._feel(0.0001, now + turn)
+
+    begins, ends = (record.getMessage() for record in caplog.records)
+    assert begins.startswith("test: begins to refuse: a turn of the loop takes")
+    assert ends == "test: refuses nothing any more"
