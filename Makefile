@@ -18,7 +18,7 @@ demo: $(READY)  ## run the demo shop behind a gateway, until Ctrl-C
 
 test: $(READY)  ## run every test; ARGS="-k retry" is handed to pytest
 	@tests/install-servers
-	$(BIN)/pytest -n 2 --dist worksteal -rs $(ARGS)
+	$(BIN)/pytest -n 3 --dist worksteal -rs $(ARGS)
 
 lint: $(READY)  ## ruff and mypy --strict, as the continuous integration runs them
 	$(BIN)/ruff check .
