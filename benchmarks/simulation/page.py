@@ -27,9 +27,10 @@ A server works on {slots} requests at a time and lets the others wait; a request
 
 {spread}
 
-Load is the number of requests that a server got, as a multiple of the mean. Balancers that do not look at the servers
-cannot do better than chance does with {per_server:.0f} requests each, unless they take turns; those that look send less
-to the slow servers, which shows as a lower least load and a shorter time.
+Load is the number of requests that a server got, as a multiple of the mean, which is {per_server:.0f}. A gateway sees
+its own share of the load alone: hardly ever has a server two of its requests at once, so that `least_connections` goes
+round as `round_robin` does. Turns spread the number of requests best; `two_choices` and `peak_ewma` send fewer to the
+slow servers.
 
 ![Time of answers by balancer](simulation.svg)
 
@@ -41,7 +42,8 @@ do.
 {outages}
 
 Load is what all servers got, as a multiple of what clients asked for. With everything failing no attempt can help, and
-the budget keeps it near 1.2; without one it grows with the attempts.
+the budget keeps it near 1.2; without one it grows with the attempts. In so short a time a gateway asks each server less
+than once, so that `outlier`, which judges by what its own gateway has seen, takes nearly none of them out.
 """
 
 
