@@ -9,9 +9,10 @@ from random import Random
 
 from meshwright.plugin_host.frames import describe_failure
 from meshwright.traffic.beside import free, in_thread
-from meshwright.traffic.build import Resources, build_snapshot
+from meshwright.traffic.build import build_snapshot
 from meshwright.traffic.checked import CheckedConfig, read
 from meshwright.traffic.counts import CountsOfRoutes, Visit
+from meshwright.traffic.part_maker import Resources
 from meshwright.traffic.part_metrics import SharedMetrics
 from meshwright.traffic.parts import CLOSE_S, hold, release
 from meshwright.traffic.snapshot import Snapshot

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from meshwright.traffic import build
 from meshwright.traffic import gateway as gateway_module
+from meshwright.traffic import starting
+from meshwright.traffic.build import NO_ROUTE
 from meshwright.traffic.gateway import Gateway
 from meshwright.traffic.snapshot import Snapshot
 from meshwright_sdk import ConfigDocument, ConfigError, Endpoint, Response
@@ -159,7 +160,7 @@ async def test_a_part_that_cannot_start_is_told_with_its_line_and_all_are_closed
 
 
 async def test_a_part_that_hangs_at_its_start_is_told(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(build, "START_TIMEOUT_S", 0.02)
+    monkeypatch.setattr(starting, "START_TIMEOUT_S", 0.02)
 
     with pytest.raises(ConfigError, match=r"expected to be able to start within 0.02 s; got TimeoutError"):
         await bench.prepare(route("one", "word: a, hangs: true"))
@@ -280,8 +281,8 @@ async def test_metrics_of_a_route_go_with_the_last_version_and_request_that_have
     del running
     await until(lambda: "old" not in shown_routes(bench))
 
-    assert while_it_runs == {"old", "kept", "new", build.NO_ROUTE}
-    assert shown_routes(bench) == {"kept", "new", build.NO_ROUTE}
+    assert while_it_runs == {"old", "kept", "new", NO_ROUTE}
+    assert shown_routes(bench) == {"kept", "new", NO_ROUTE}
     (kept,) = [each for each in bench.gateway.snapshot.routes if each.name == "kept"] if bench.gateway.snapshot else []
     assert kept.counts.classes[1].value == 1
 
