@@ -55,6 +55,7 @@ class Pool:
     """Connections to one endpoint: the last used is used next, and all of them are bounded.
 
     A request beyond `max_connections` waits its turn; one beyond `max_pending` is refused. A `quiet` one logs nothing.
+    `repeats` is counted by who sends a request once more.
     """
 
     __slots__ = (
@@ -73,6 +74,7 @@ class Pool:
         "connects",
         "first_byte_timeout_s",
         "idle_timeout_s",
+        "repeats",
     )
 
     def __init__(
@@ -89,6 +91,7 @@ class Pool:
         self.idle_timeout_s = limits.body_idle_timeout_s
         self.connects = 0
         self.connect_failures = 0
+        self.repeats = 0
         self.closed = False
         self._quiet = quiet
         self._unreachable = False
@@ -263,6 +266,7 @@ class Pool:
             "waiting": len(self._waiters),
             "connects": self.connects,
             "connect_failures": self.connect_failures,
+            "repeats": self.repeats,
         }
 
 

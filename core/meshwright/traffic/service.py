@@ -33,6 +33,12 @@ FIRST_ANSWER_S = 5.0
 REWATCH_S = 1.0
 _SWEEP_S = 0.5
 _LOOK_S = 1.0
+_COUNTED = {
+    "connects": "Connections begun to endpoints.",
+    "connect_failures": "Connections to endpoints that failed.",
+    "repeats": "Requests sent once more, for the endpoint had closed the idle connection they were first sent on.",
+}
+"""What is counted of each pool, and shown of all of a service."""
 _REPEATABLE = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"))
 """The idempotent methods (RFC 9110, section 9.2.2)."""
 
@@ -124,10 +130,10 @@ class Service:
             self._tasks.spawn(before.close(), name=f"end of policies of {self.name}")
 
     def _declare(self, metrics: Metrics) -> None:
-        self._past = {"connects": 0, "connect_failures": 0}
-        for number, help in (("connects", "Connections begun"), ("connect_failures", "Connections that failed")):
+        self._past = dict.fromkeys(_COUNTED, 0)
+        for number, help in _COUNTED.items():
             name = f"meshwright_upstream_{number}_total"
-            metrics.counter(name, f"{help} to endpoints.", partial(self._total, number), service=self.name)
+            metrics.counter(name, help, partial(self._total, number), service=self.name)
 
     def _total(self, number: str) -> int:
         present: int = sum(getattr(each.pool, number) for each in (*self._live, *self._retired))
@@ -192,7 +198,9 @@ class Service:
                 if isinstance(error, ProtocolError) or sent.method not in _REPEATABLE or not sent.body.replayable:
                     raise
                 # The endpoint closed an idle connection while the request was on its way (RFC 9112, section 9.3.1).
-                response = await (await pool.take_new()).exchange(sent)
+                connection = await pool.take_new()
+                pool.repeats += 1
+                response = await connection.exchange(sent)
         except BaseException as error:
             endpoint.failed()
             if attempt is not None:

@@ -13,6 +13,7 @@ from meshwright.traffic.service import Service
 from meshwright_plugins.balancers.weighted_round_robin import WeightedRoundRobin
 from meshwright_sdk import (
     Body,
+    ConnectError,
     Context,
     Counter,
     Discovery,
@@ -228,6 +229,51 @@ def total(metrics: Metrics, name: str) -> float:
     assert isinstance(counter, Counter)
     assert counter.read is not None
     return counter.read()
+
+
+async def once(wire: Wire) -> None:
+    """Answer one request; whatever comes next meets a connection that closes without a word."""
+    await wire.message()
+    await wire.send(OK)
+    await wire.message()
+
+
+async def test_a_request_that_is_sent_once_more_is_counted_also_of_an_endpoint_that_is_gone() -> None:
+    metrics = Metrics()
+    name = "meshwright_upstream_repeats_total"
+    async with scripted_upstream(once) as upstream:
+        service = make_service(Told(), metrics)
+        service.update([Instance(url=upstream.url)])
+        (endpoint,) = service.endpoints
+        (await service.call(make_request())).settle()
+        assert total(metrics, name) == 0
+        (await service.call(make_request())).settle()
+        assert (total(metrics, name), endpoint.pool.connects) == (1, 2)
+        with pytest.raises(ResetError):
+            await service.call(make_request(method="POST"))
+        assert total(metrics, name) == 1
+
+        service.update([])
+        await until(lambda: not endpoint.pool.open)
+        service._forget_retired()
+        assert (service._retired, total(metrics, name)) == ([], 1)
+
+
+async def test_a_request_that_finds_no_other_connection_is_not_counted_as_sent_once_more() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await once(Wire(reader, writer))
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    service = make_service(Told())
+    service.update([Instance(url=f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")])
+    (endpoint,) = service.endpoints
+    (await service.call(make_request())).settle()
+    server.close()
+    with pytest.raises(ConnectError):
+        await service.call(make_request())
+    assert (endpoint.pool.connects, endpoint.pool.repeats) == (2, 0)
+    await service.close()
 
 
 async def test_connections_are_counted_also_those_of_endpoints_that_are_gone() -> None:
