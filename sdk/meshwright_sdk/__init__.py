@@ -75,6 +75,7 @@ from meshwright_sdk.template import Template
 from meshwright_sdk.timeouts import TimeBound, Timeouts, Timer
 from meshwright_sdk.units import Duration, Percent, PositiveDuration, PositivePercent, Rate, Secret, Size
 from meshwright_sdk.url_template import UrlTemplate
+from meshwright_sdk.vary import variant_of, varies_with
 from meshwright_sdk.weights import SmoothBalancer, SmoothWeights, effective_weights
 
 __all__ = [
@@ -210,4 +211,6 @@ __all__ = [
     "problem",
     "request_for",
     "tee",
+    "variant_of",
+    "varies_with",
 ]

@@ -182,6 +182,23 @@ async def test_an_answer_that_varies_is_given_to_requests_that_say_the_same() ->
             await answer(fallback, FakeUpstream(ConnectError("x")), headers=other)
 
 
+async def test_a_field_in_several_lines_counts_as_a_whole() -> None:
+    fallback = build(Fallback, last_good={})
+
+    def request(*plans: str) -> Request:
+        made = make_request()
+        for plan in plans:
+            made.headers.add("x-plan", plan)
+        return made
+
+    await fallback(request("a", "b"), FakeUpstream(Response(200, {"vary": "x-plan"}, b"both")))
+
+    assert (await fallback(request("a,b"), FakeUpstream(ConnectError("x")))).body.data == b"both"
+    for plans in ((), ("a",), ("a", "c")):
+        with pytest.raises(ConnectError):
+            await fallback(request(*plans), FakeUpstream(ConnectError("x")))
+
+
 async def test_a_key_of_ones_own_says_what_has_an_answer() -> None:
     fallback = build(Fallback, last_good={"key": "header:x-user"})
     await fallback(make_request(headers={"x-user": "ann", "cookie": "a"}), FakeUpstream(Response.text("ann's")))

@@ -16,8 +16,17 @@ from meshwright_plugins.filters.cache.options import CacheOptions
 from meshwright_plugins.filters.cache.spool import Broken, Room, Spool
 from meshwright_plugins.filters.cache.storing import Storing
 from meshwright_plugins.filters.cache.terms import Terms
-from meshwright_plugins.filters.cache.variants import values_of
-from meshwright_sdk import Body, Context, DeadlineError, Entries, OverloadError, Response, Timeouts, UpstreamError
+from meshwright_sdk import (
+    Body,
+    Context,
+    DeadlineError,
+    Entries,
+    OverloadError,
+    Response,
+    Timeouts,
+    UpstreamError,
+    variant_of,
+)
 from meshwright_sdk.headers import RawHeaders
 
 logger = logging.getLogger("meshwright.cache")
@@ -272,7 +281,7 @@ class Fetching:
 
 def _suits(answer: Answer, look: Look, now: float) -> bool:
     """Return whether an answer to another request is one to this (RFC 9111, section 4)."""
-    return answer.use(now, NOTHING) is Use.FRESH and values_of(answer.names, look.raw) == answer.values
+    return answer.use(now, NOTHING) is Use.FRESH and variant_of(answer.names, look.raw) == answer.values
 
 
 def _has_it(look: Look, response: Response) -> bool:

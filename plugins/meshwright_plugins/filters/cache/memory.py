@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 from meshwright_plugins.filters.cache.answer import Answer
-from meshwright_plugins.filters.cache.variants import values_of
+from meshwright_sdk import variant_of
 from meshwright_sdk.headers import RawHeaders
 
 
@@ -37,7 +37,7 @@ class MemoryShelf:
     def get(self, key: str, raw: RawHeaders) -> Answer | None:
         """Return the answer for a request with these fields, fresh or not."""
         varying = self._varying.get(key) if self._varying else None
-        place = (key, b"" if varying is None else values_of(varying.names, raw))
+        place = (key, b"" if varying is None else variant_of(varying.names, raw))
         answer = self._answers.get(place)
         if answer is not None:
             self._answers.move_to_end(place)
@@ -46,12 +46,12 @@ class MemoryShelf:
     def variant(self, key: str, raw: RawHeaders) -> str:
         """Return what tells this request from others of the key, as far as it is known."""
         varying = self._varying.get(key)
-        return key if varying is None else f"{key}\n{values_of(varying.names, raw).decode('latin-1')}"
+        return key if varying is None else f"{key}\n{variant_of(varying.names, raw).decode('latin-1')}"
 
     def put(self, key: str, raw: RawHeaders, answer: Answer) -> None:
         """Keep the answer to a request with these fields, in place of any before it."""
         varying = self._varying_by(key, answer.names)
-        values = b"" if varying is None else values_of(varying.names, raw)
+        values = b"" if varying is None else variant_of(varying.names, raw)
         self._drop((key, values))
         size = answer.size = answer.size + len(key) + len(values)
         if size > self._room:

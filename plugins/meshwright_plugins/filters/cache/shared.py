@@ -9,8 +9,7 @@ from random import Random
 
 from meshwright_plugins.filters.cache.answer import Answer
 from meshwright_plugins.filters.cache.record import Varying, read, write
-from meshwright_plugins.filters.cache.variants import values_of
-from meshwright_sdk import Entries, StoreError
+from meshwright_sdk import Entries, StoreError, variant_of
 from meshwright_sdk.headers import RawHeaders
 from meshwright_sdk.store import AnyStore
 
@@ -49,7 +48,7 @@ class SharedShelf:
     def variant(self, key: str, raw: RawHeaders) -> str:
         """Return what tells this request from others of the key, as far as it is known."""
         known = self._known.get(key, self.now())
-        return key if known is None else f"{key}\n{values_of(known.value, raw).decode('latin-1')}"
+        return key if known is None else f"{key}\n{variant_of(known.value, raw).decode('latin-1')}"
 
     async def put(self, key: str, raw: RawHeaders, answer: Answer) -> None:
         """Keep the answer to a request with these fields for as long as it can be of use."""
@@ -114,4 +113,4 @@ class SharedShelf:
 
 
 def _variant_key(key: str, varying: Varying, raw: RawHeaders) -> str:
-    return f"{key}\n{varying.generation}\n{values_of(varying.names, raw).decode('latin-1')}"
+    return f"{key}\n{varying.generation}\n{variant_of(varying.names, raw).decode('latin-1')}"

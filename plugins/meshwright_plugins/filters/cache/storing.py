@@ -11,8 +11,7 @@ from meshwright_plugins.filters.cache.memory import MemoryShelf
 from meshwright_plugins.filters.cache.options import CacheOptions
 from meshwright_plugins.filters.cache.shared import SharedShelf
 from meshwright_plugins.filters.cache.terms import Terms, fields_of, is_useful, refusal, terms_of
-from meshwright_plugins.filters.cache.variants import MOST_NAMES, names_in, values_of
-from meshwright_sdk import Context, Entries, Response
+from meshwright_sdk import Context, Entries, Response, variant_of, varies_with
 from meshwright_sdk.headers import RawHeaders
 
 _MOST_KEYS = 10_000
@@ -37,9 +36,7 @@ class Storing:
         """Return the terms on which a response may be stored, or None when it may not, or need not."""
         found = fields_of(raw)
         authorized = b"authorization" in look.noticed
-        if refusal(status, found, authorized=authorized, cookies=self._cookies) is not None:
-            return None
-        if len(names_in(found.get(b"vary", b""))) > MOST_NAMES:
+        if refusal(status, found, authorized=authorized, cookies=self._cookies) is not None or varies_with(raw) is None:
             return None
         terms = terms_of(
             status,
@@ -63,7 +60,7 @@ class Storing:
             fields.append((b"date", formatdate(self._clock.wall(), usegmt=True).encode("ascii")))
         if status != 204:
             fields.append((b"content-length", b"%d" % len(data)))
-        names = names_in(b",".join(value for name, value in fields if name == b"vary"))
+        names = varies_with(fields) or ()  # one that suits no other request was refused by its terms
         return Answer(
             status,
             fields,
@@ -71,7 +68,7 @@ class Storing:
             terms,
             kept_at=self.shelf.now() if kept_at is None else kept_at,
             names=names,
-            values=values_of(names, look.raw),
+            values=variant_of(names, look.raw),
         )
 
     async def put(self, look: Look, answer: Answer) -> bool:

@@ -29,7 +29,6 @@ _NOTICED = frozenset(
         b"expires",
         b"last-modified",
         b"set-cookie",
-        b"vary",
         b"x-degraded",
     )
 )
@@ -185,8 +184,6 @@ def refusal(status: int, fields: Mapping[bytes, bytes], *, authorized: bool, coo
         return "authorization"
     if b"set-cookie" in fields and not cookies:
         return "set-cookie"
-    if b"*" in fields.get(b"vary", b""):
-        return "vary"
     if b"x-degraded" in fields:
         return "degraded"
     if fields.get(b"content-type", b"").lower().startswith(b"text/event-stream"):

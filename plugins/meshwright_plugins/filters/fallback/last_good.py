@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from meshwright_plugins.filters.fallback.options import LastGoodOptions
-from meshwright_sdk import Body, Headers, Request, Response, tee
+from meshwright_sdk import Body, Headers, Request, Response, tee, variant_of, varies_with
 from meshwright_sdk.headers import RawHeaders
 
 _METHODS = frozenset(("GET", "HEAD"))
@@ -18,22 +18,20 @@ _OVERHEAD = 512
 """Bytes that an answer is taken to need beside its key, its fields and its content."""
 
 
-Varied = tuple[tuple[bytes, bytes | None], ...]
-"""Fields that an answer varies with, and what the request said in each."""
-
-
 @dataclass(frozen=True, slots=True)
 class _Answer:
     status: int
     fields: RawHeaders
     data: bytes
     at: float
-    varied: Varied
-    """What the request said in the fields that the answer varies with, empty for nothing."""
+    names: tuple[bytes, ...]
+    """The request's fields that it depends on."""
+    variant: bytes
+    """What the request had there."""
 
     def suits(self, request: Request) -> bool:
-        """Return whether the request says the same in these fields (RFC 9111, section 4.1)."""
-        return all(request.headers.get_bytes(name) == value for name, value in self.varied)
+        """Return whether the request says the same in these fields."""
+        return variant_of(self.names, request.headers.raw) == self.variant
 
     def size(self, key: str) -> int:
         """Return the bytes that it takes with its key."""
@@ -80,14 +78,14 @@ class LastGood:
         status = response.status
         if status // 100 != 2 or status == _PARTIAL or response.tunnel is not None or not _may_be_kept(response):
             return
-        varied = _varied(request, response)
-        if varied is None:
+        names = varies_with(response.headers.raw)
+        if names is None:
             return
-        fields = _kept(response)
+        fields, variant = _kept(response), variant_of(names, request.headers.raw)
 
         def put(data: bytes | None) -> None:
             if data is not None:
-                self._put(key, _Answer(status, fields, data, self._now(), varied))
+                self._put(key, _Answer(status, fields, data, self._now(), names, variant))
 
         if not response.body.spent:
             body = tee(response.body, int(self._options.max_body), put)
@@ -120,14 +118,3 @@ def _may_be_kept(response: Response) -> bool:
         if name == b"content-type" and value.lower().startswith(b"text/event-stream"):
             return False
     return True
-
-
-def _varied(request: Request, response: Response) -> Varied | None:
-    """Return what the request says in the fields that `vary` names; None for an answer that varies with anything."""
-    values = [value for name, value in response.headers.raw if name == b"vary"]
-    if not values:
-        return ()
-    names = [name for name in (each.strip().lower() for each in b",".join(values).split(b",")) if name]
-    if b"*" in names:
-        return None
-    return tuple((name, request.headers.get_bytes(name)) for name in names)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from meshwright_plugins.filters.cache.answer import OVERHEAD_BYTES, Answer
 from meshwright_plugins.filters.cache.memory import MemoryShelf
 from meshwright_plugins.filters.cache.terms import Terms
-from meshwright_plugins.filters.cache.variants import values_of
+from meshwright_sdk import variant_of
 
 TERMS = Terms(0.0, 60.0, 0.0, 0.0, validated=False, strict=False, for_all=False)
 ROOM = 20 * OVERHEAD_BYTES
@@ -37,7 +37,7 @@ steps = st.lists(
 
 
 def answer(data: bytes, names: tuple[bytes, ...] = (), raw: list[tuple[bytes, bytes]] | None = None) -> Answer:
-    return Answer(200, [], data, TERMS, kept_at=0.0, names=names, values=values_of(names, raw or []))
+    return Answer(200, [], data, TERMS, kept_at=0.0, names=names, values=variant_of(names, raw or []))
 
 
 @given(steps)
@@ -52,7 +52,7 @@ def test_it_never_has_more_than_it_may_and_never_gives_what_is_another_variant(s
         elif step.action == "purge":
             shelf.purge(step.key)
         found = shelf.get(step.key, raw)
-        assert found is None or found.values == values_of(found.names, raw)
+        assert found is None or found.values == variant_of(found.names, raw)
         if step.action in ("remove", "purge"):
             assert found is None
         assert shelf.size <= ROOM
