@@ -199,6 +199,35 @@ async def test_a_field_in_several_lines_counts_as_a_whole() -> None:
             await fallback(request(*plans), FakeUpstream(ConnectError("x")))
 
 
+@pytest.mark.parametrize("changed", ["path", "authorization", "accept-encoding"])
+async def test_an_answer_is_kept_for_what_was_asked_before_filters_further_in_changed_it(changed: str) -> None:
+    fallback = build(Fallback, last_good={})
+
+    def change(request: Request) -> None:
+        if changed == "path":
+            request.path = f"/inner{request.path}"
+        else:
+            request.headers[changed] = "x"
+
+    def good(request: Request) -> Response:
+        change(request)
+        return Response(200, {"vary": "accept-encoding"}, b"packed")
+
+    def bad(request: Request) -> Response:
+        change(request)
+        raise ConnectError("x")
+
+    br, gzip = {"accept-encoding": "br"}, {"accept-encoding": "gzip"}
+    await fallback(make_request(url="/a", headers=br), FakeUpstream(good))
+
+    assert await answer(fallback, FakeUpstream(bad), url="/a", headers=br) == (200, "failed", b"packed")
+    for url, headers in (("/b", br), ("/inner/a", br), ("/a", gzip)):
+        with pytest.raises(ConnectError):
+            await answer(fallback, FakeUpstream(ConnectError("x")), url=url, headers=headers)
+        with pytest.raises(ConnectError):
+            await answer(fallback, FakeUpstream(bad), url=url, headers=headers)
+
+
 async def test_a_key_of_ones_own_says_what_has_an_answer() -> None:
     fallback = build(Fallback, last_good={"key": "header:x-user"})
     await fallback(make_request(headers={"x-user": "ann", "cookie": "a"}), FakeUpstream(Response.text("ann's")))

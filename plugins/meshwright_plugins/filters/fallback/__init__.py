@@ -6,7 +6,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, ClassVar
 
-from meshwright_plugins.filters.fallback.last_good import LastGood
+from meshwright_plugins.filters.fallback.last_good import Asked, LastGood
 from meshwright_plugins.filters.fallback.options import FallbackOptions
 from meshwright_plugins.filters.fallback.reasons import WORDS, reason_of
 from meshwright_sdk import CallNext, Context, Filter, Request, Response, every_status, imported
@@ -50,7 +50,7 @@ class Fallback(Filter[FallbackOptions]):
         self._statuses = every_status(each for each in options.on if each not in WORDS)
         self._by_hand = False
         self._kept = LastGood(options.last_good, context.clock.monotonic) if options.last_good is not None else None
-        self._steps = tuple(self._make_steps(options, context))
+        self._steps = tuple(_steps_of(options, context))
         self._degraded = context.metrics.counters(
             "meshwright_fallback_total",
             "Answers that a fallback gave.",
@@ -59,46 +59,46 @@ class Fallback(Filter[FallbackOptions]):
             **context.labels,
         )
 
-    def _make_steps(self, options: FallbackOptions, context: Context) -> list[Step]:
-        steps: list[Step] = []
-        if options.last_good is not None:
-            steps.append(self._last_good)
-        if options.service is not None:
-            steps.append(_to_service(options.service, context))
-        if options.call is not None:
-            steps.append(_to_function(options.call))
-        if options.respond is not None:
-            steps.append(_fixed(options.respond.compiled()))
-        return steps
-
     async def __call__(self, request: Request, call_next: CallNext) -> Response:
+        asked = self._kept.asked_by(request) if self._kept is not None else None
         if self._by_hand:
-            degraded = await self._instead(request, _MANUAL, None)
+            degraded = await self._instead(request, asked, _MANUAL, None)
             if degraded is not None:
                 return degraded
-        key = self._kept.key_of(request) if self._kept is not None else None
         try:
             response = await call_next(request)
         except Exception as error:
             reason = reason_of(error)
             if reason is None or reason not in self._reasons:
                 raise
-            degraded = await self._instead(request, reason, error)
+            degraded = await self._instead(request, asked, reason, error)
             if degraded is None:
                 raise
             return degraded
         if response.status in self._statuses:
-            degraded = await self._instead(request, str(response.status), None)
+            degraded = await self._instead(request, asked, str(response.status), None)
             if degraded is None:
                 return response
             await response.aclose()
             return degraded
-        if key is not None and self._kept is not None:
-            self._kept.keep(key, request, response)
+        if asked is not None and self._kept is not None:
+            self._kept.keep(asked, response)
         return response
 
-    async def _instead(self, request: Request, reason: str, error: Exception | None) -> Response | None:
-        """Return the first answer that there is, marked; what a step raises is logged, and the next one is tried."""
+    async def _instead(
+        self, request: Request, asked: Asked | None, reason: str, error: Exception | None
+    ) -> Response | None:
+        """Return the first answer that there is, marked."""
+        response = self._kept.get(asked) if asked is not None and self._kept is not None else None
+        if response is None:
+            response = await self._stepped(request, error)
+        if response is not None:
+            response.headers.set_bytes(HEADER, reason.encode("ascii"))
+            self._degraded[reason if reason in self._degraded else "status"].value += 1
+        return response
+
+    async def _stepped(self, request: Request, error: Exception | None) -> Response | None:
+        """Return the answer of the first step that has one; what a step raises is logged, and the next one is tried."""
         for step in self._steps:
             try:
                 response = await step(request, error)
@@ -106,15 +106,8 @@ class Fallback(Filter[FallbackOptions]):
                 logger.warning("request %s: a fallback failed too: %r", request.id or "-", failure)
                 continue
             if response is not None:
-                response.headers.set_bytes(HEADER, reason.encode("ascii"))
-                self._degraded[reason if reason in self._degraded else "status"].value += 1
                 return response
         return None
-
-    async def _last_good(self, request: Request, error: Exception | None) -> Response | None:
-        assert self._kept is not None
-        key = self._kept.key_of(request)
-        return self._kept.get(key, request) if key is not None else None
 
     def state(self) -> Mapping[str, Any]:
         kept = {} if self._kept is None else {"kept_answers": len(self._kept)}
@@ -125,6 +118,18 @@ class Fallback(Filter[FallbackOptions]):
         if arguments:
             raise ValueError(f"arguments: expected none; got {', '.join(sorted(arguments))}")
         self._by_hand = action == "degrade"
+
+
+def _steps_of(options: FallbackOptions, context: Context) -> list[Step]:
+    """Return what is tried when there is no answer of before, in this order."""
+    steps: list[Step] = []
+    if options.service is not None:
+        steps.append(_to_service(options.service, context))
+    if options.call is not None:
+        steps.append(_to_function(options.call))
+    if options.respond is not None:
+        steps.append(_fixed(options.respond.compiled()))
+    return steps
 
 
 def _to_service(service: str, context: Context) -> Step:

@@ -18,6 +18,13 @@ _OVERHEAD = 512
 """Bytes that an answer is taken to need beside its key, its fields and its content."""
 
 
+Asked = tuple[str, RawHeaders]
+"""What a request asks for: the key that answers to it are kept under, and its fields.
+
+It is taken before filters further in change the request, as the next one will be asked before they do.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class _Answer:
     status: int
@@ -29,9 +36,9 @@ class _Answer:
     variant: bytes
     """What the request had there."""
 
-    def suits(self, request: Request) -> bool:
-        """Return whether the request says the same in these fields."""
-        return variant_of(self.names, request.headers.raw) == self.variant
+    def suits(self, raw: RawHeaders) -> bool:
+        """Return whether a request says the same in these fields."""
+        return variant_of(self.names, raw) == self.variant
 
     def size(self, key: str) -> int:
         """Return the bytes that it takes with its key."""
@@ -50,20 +57,23 @@ class LastGood:
     def __len__(self) -> int:
         return len(self._answers)
 
-    def key_of(self, request: Request) -> str | None:
-        """Return what the answers to the request are kept under, or None when none is."""
-        if request.method not in _METHODS:
-            return None
+    def asked_by(self, request: Request) -> Asked | None:
+        """Return what a request asks for that is on its way inwards, or None when no answer to it is kept."""
+        key = self._key_of(request) if request.method in _METHODS else None
+        return (key, request.headers.raw.copy()) if key is not None else None
+
+    def _key_of(self, request: Request) -> str | None:
         if self._options.key is not None:
             return f"{request.method} {self._options.key.of(request)}"
         if any(request.headers.get_bytes(name) is not None for name in _PERSONAL):
             return None
         return f"{request.method} {request.scheme}://{request.host}{request.target}"
 
-    def get(self, key: str, request: Request) -> Response | None:
+    def get(self, asked: Asked) -> Response | None:
         """Return the kept answer with its Age (RFC 9111, section 5.1), unless it is too old or of another variant."""
+        key, raw = asked
         answer = self._answers.get(key)
-        if answer is None or not answer.suits(request):
+        if answer is None or not answer.suits(raw):
             return None
         age_s = self._now() - answer.at
         if age_s > self._options.max_age:
@@ -73,7 +83,7 @@ class LastGood:
         headers = Headers.from_raw([*answer.fields, (b"age", b"%d" % age_s)])
         return Response(answer.status, headers, Body(answer.data))
 
-    def keep(self, key: str, request: Request, response: Response) -> None:
+    def keep(self, asked: Asked, response: Response) -> None:
         """Keep a good answer: now when its content is there, else when it has streamed by."""
         status = response.status
         if status // 100 != 2 or status == _PARTIAL or response.tunnel is not None or not _may_be_kept(response):
@@ -81,7 +91,8 @@ class LastGood:
         names = varies_with(response.headers.raw)
         if names is None:
             return
-        fields, variant = _kept(response), variant_of(names, request.headers.raw)
+        key, raw = asked
+        fields, variant = _kept(response), variant_of(names, raw)
 
         def put(data: bytes | None) -> None:
             if data is not None:
