@@ -140,6 +140,7 @@ def test_filters_go_inside_of_what_the_page_has_around_them() -> None:
 
     assert len(place) > 10
     assert contradictions == []
+    assert {around for target in filters.values() for around in getattr(target, "goes_inside", ())} <= filters.keys()
 
 
 def test_every_plugin_has_its_page_and_no_other_has() -> None:

@@ -20,7 +20,6 @@ from meshwright_sdk import CallNext, Context, DownstreamError, Filter, Request, 
 _ALONE = frozenset((b"range", b"if-range", b"if-match", b"if-unmodified-since"))
 """Requests with these are passed on: what is stored is whole, and what is matched is the service's business."""
 _SAFE = frozenset(("OPTIONS", "TRACE"))
-_UNASKED = "what the cache has stored is given to clients that it would refuse"
 _NO_CACHE: Directives = {"no-cache": ""}
 
 
@@ -50,20 +49,16 @@ class Cache(Filter[CacheOptions]):
     are in the store: one that is away is an empty one, and `purge` holds in the gateway that is asked, not in others.
 
     Put it inside of what decides who may ask, and of limits that count clients' requests; outside of `fallback`,
-    `timeout`, `retry`, `circuit_breaker` and `concurrency`, which are for requests that reach the service.
+    `timeout`, `retry`, `circuit_breaker` and `concurrency`, which are for requests that reach the service. A filter
+    inside of it is not asked about what is stored: where one has found out who asks (`request.identity`), the answer is
+    not stored, and the log says so once.
 
     Example:
         filters:
           - cache: {max_size: 256MiB, stale_while_revalidate: 30s, stale_if_error: 1h}
     """
 
-    goes_inside: ClassVar[Mapping[str, str]] = {
-        "api_key": _UNASKED,
-        "jwt": _UNASKED,
-        "oauth2": _UNASKED,
-        "quota": "requests that the cache answers are not counted",
-        "rbac": _UNASKED,
-    }
+    goes_inside: ClassVar[Mapping[str, str]] = {"quota": "requests that the cache answers are not counted"}
     actions: ClassVar[Mapping[str, str]] = {"purge": "Forget what is stored: all, or what has a URL that begins so."}
     momentary: ClassVar[frozenset[str]] = frozenset(("purge",))
 

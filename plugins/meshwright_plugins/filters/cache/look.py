@@ -41,12 +41,13 @@ class Look:
 
     `stored` is what could answer once the service has been asked, and `why` the word of Cache-Status for asking.
     `insists` is whether nothing will do that the service has not confirmed; `passed` whether what the service says is
-    not expected to be stored.
+    not expected to be stored. `identity` is who was known to ask when the request came.
     """
 
     __slots__ = (
         "began",
         "call_next",
+        "identity",
         "insists",
         "key",
         "method",
@@ -64,6 +65,7 @@ class Look:
     ) -> None:
         self.request = request
         self.method = request.method
+        self.identity = request.identity
         self.raw = request.headers.raw.copy()  # filters further in may change it
         self.call_next = call_next
         self.key = key

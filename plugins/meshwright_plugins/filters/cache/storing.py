@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from email.utils import formatdate
 from math import inf
 
@@ -13,6 +14,8 @@ from meshwright_plugins.filters.cache.shared import SharedShelf
 from meshwright_plugins.filters.cache.terms import Terms, fields_of, is_useful, refusal, terms_of
 from meshwright_sdk import Context, Entries, Response, variant_of, varies_with
 from meshwright_sdk.headers import RawHeaders
+
+logger = logging.getLogger("meshwright.cache")
 
 _MOST_KEYS = 10_000
 _REMEMBERED_S = 60.0
@@ -29,11 +32,16 @@ class Storing:
         self._defaults = options.defaults()
         self._max_body = int(options.max_body)
         self._clock = context.clock
+        self._place = context.place
+        self._warned = False
         self._changed: Entries[float] = Entries(_MOST_KEYS)
         self._purged_at = -inf
 
     def terms(self, look: Look, status: int, raw: RawHeaders) -> Terms | None:
         """Return the terms on which a response may be stored, or None when it may not, or need not."""
+        if look.request.identity is not look.identity:
+            self._warn_of_identity()
+            return None
         found = fields_of(raw)
         authorized = b"authorization" in look.noticed
         if refusal(status, found, authorized=authorized, cookies=self._cookies) is not None or varies_with(raw) is None:
@@ -46,6 +54,13 @@ class Storing:
             defaults=self._defaults,
         )
         return terms if is_useful(found, terms) else None
+
+    def _warn_of_identity(self) -> None:
+        """Say once why answers are not stored: they would be given to clients that the filter has not seen."""
+        if not self._warned:
+            self._warned = True
+            why = "a filter inside of the cache finds out who asks, and belongs around it"
+            logger.warning("%s: answers are not stored: %s", self._place, why)
 
     def has_room_for(self, response: Response) -> bool:
         body = response.body

@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from meshwright_plugins.filters.cache import Cache
-from meshwright_sdk import ConnectError, DownstreamError, Match, Request, Response, Route
+from meshwright_sdk import ConnectError, DownstreamError, Identity, Match, Request, Response, Route
 from meshwright_sdk.testing import build, check_filter, make_request
 from tests.plugins.filters.cache.rig import Rig, answer, chunks, numbered, validating
 
@@ -227,6 +227,49 @@ async def test_what_a_filter_further_in_does_to_the_request_makes_no_variant() -
     await rig.get(x_plan="outer")
 
     assert (await rig.get(x_plan="outer"), rig.asked) == ("1", 1)
+
+
+ANN = Identity(subject="ann", method="api_key")
+
+
+@pytest.mark.parametrize("control", ["max-age=60", "public, s-maxage=60", "max-age=60, must-revalidate"])
+async def test_nothing_is_stored_where_a_filter_further_in_finds_out_who_asks(
+    control: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def authenticated(request: Request) -> Response:
+        request.identity = ANN
+        return answer("ann's", control)
+
+    rig = Rig(authenticated, authenticated, answer("bob's"))
+
+    assert [await rig.get(x_api_key=key) for key in ("ann", "ann", "bob", "cid")] == [
+        "ann's",
+        "ann's",
+        "bob's",
+        "bob's",
+    ]
+    assert caplog.text.count("a filter inside of the cache finds out who asks, and belongs around it") == 1
+
+
+async def test_what_is_stored_goes_when_it_is_confirmed_to_somebody_a_filter_further_in_has_found_out() -> None:
+    def authenticated(request: Request) -> Response:
+        request.identity = ANN
+        return Response(304)
+
+    rig = Rig(answer("for all", etag='"v1"'), authenticated, answer("for bob"))
+    await rig.get()
+    await rig.clock.advance(61)
+
+    assert [await rig.get(), await rig.get()] == ["for all", "for bob"]
+
+
+async def test_who_was_known_to_ask_before_is_no_reason_against_storing() -> None:
+    rig = Rig(numbered())
+    first, second = make_request(), make_request()
+    first.identity = second.identity = ANN
+    await rig.cache(first, rig.upstream)
+
+    assert (await rig.cache(second, rig.upstream)).body.data == b"1"
 
 
 async def test_a_stale_answer_is_given_again_when_the_service_confirms_it() -> None:
