@@ -66,6 +66,7 @@ from meshwright_sdk.rounds import Rounds
 from meshwright_sdk.routing import FieldMatch, Match, Route, Router, Verdict
 from meshwright_sdk.service_name import ServiceName
 from meshwright_sdk.shorthand import OneOrMany, TextFor
+from meshwright_sdk.side_work import SideWork
 from meshwright_sdk.sources import ConfigDocument, ConfigSource
 from meshwright_sdk.statuses import Statuses, StatusOrClass, every_status
 from meshwright_sdk.store import Store
@@ -172,6 +173,7 @@ __all__ = [
     "Router",
     "Secret",
     "ServiceName",
+    "SideWork",
     "Size",
     "SlidingWindow",
     "SmoothBalancer",

@@ -154,6 +154,13 @@ class Balancer(Plugin[O_co], AttemptObserver):
     It learns of endpoints and attempts by `added`, `removed`, `began` and `ended`, as far as it defines them.
     """
 
+    async def warm_up(self, endpoints: Sequence[Endpoint]) -> None:
+        """Compute what picks from `endpoints`, one or more, will need; raises to refuse the configuration.
+
+        Called after `start` and before the first pick, unless discovery is late with its first list. Computing for
+        long belongs into `context.side_work`. Picks may begin with another list.
+        """
+
     @abstractmethod
     def pick(self, endpoints: Sequence[Endpoint], request: Request) -> Endpoint | None:
         """Return one of `endpoints`, or None when none will do. Synchronous; never waits, allocates next to nothing.

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from asyncio import Task
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence, Set
 from hashlib import blake2b
-from itertools import chain, islice
+from itertools import islice
 from math import inf
 from typing import Protocol, TypeVar
 
@@ -72,9 +73,9 @@ class KeyedBalancer(Balancer[K_co]):
     """A balancer that keeps the requests of a key together, by the table that `build` makes.
 
     The table is of all endpoints of the service, ejected ones too: the keys of one that is out go to others and come
-    back to it, and no other key moves. When endpoints or weights change, the next table is built by the picks that
-    follow, a slice each, beside the one in use, and not sooner than a second after the last one: weights may change
-    all the time. The first table, and one for a list of which the last one knows less than half, is built in one go.
+    back to it, and no other key moves. The first table is made before the first pick. When endpoints or weights change,
+    the next one is made beside traffic, not sooner than a second after the last: weights may change all the time.
+    Until it is there the last one goes on; but of a list of which that knows less than half, each key has any one.
     """
 
     balance_factor: float | None = None
@@ -88,37 +89,40 @@ class KeyedBalancer(Balancer[K_co]):
         self._endpoints: Sequence[Endpoint] = ()
         self._present: Set[Endpoint] | None = None  # None when every endpoint of the table is
         self._known: dict[Endpoint, None] = {}
-        self._table: KeyTable | None = None
+        self._table: KeyTable = _Row(())
         self._shares: Mapping[Endpoint, float] = {}  # what the table was made of
         self._wanted: Mapping[Endpoint, float] = {}
-        self._building: Generator[None, None, None] | None = None
+        self._building: Task[None] | None = None
         self._pause_until = 0.0
 
     @abstractmethod
     def build(self, shares: Mapping[Endpoint, float]) -> Generator[None, None, KeyTable]:
-        """Return a table, having yielded after each slice of work, half a millisecond at most.
+        """Return a table, having yielded after each step of work, half a millisecond at most.
 
         `shares` are the weights, one or more, each above 0. Equal ones have to give equal tables in every gateway.
         """
 
+    async def warm_up(self, endpoints: Sequence[Endpoint]) -> None:
+        """Make the first table."""
+        self._follow(endpoints)
+        await self._renew()
+
     def pick(self, endpoints: Sequence[Endpoint], request: Request) -> Endpoint | None:
-        """Return the endpoint that the request's key belongs to."""
+        """Return the endpoint that the request's key belongs to; needs a running loop, which makes the tables."""
         if not endpoints:
             return None
-        if endpoints is not self._endpoints and not (request.avoid and self._table):
+        if endpoints is not self._endpoints and not (request.avoid and self._endpoints):
             self._follow(endpoints)
-        if self._shares is not self._wanted:
-            self._go_on()
+        if self._shares is not self._wanted and self._building is None and self._now() >= self._pause_until:
+            self._building = self.context.tasks.spawn(self._renew(), name=f"table of {self.context.owner}")
         present = self._present if endpoints is self._endpoints else _choosable(endpoints)
         table = self._table
-        assert table is not None
         key = self._key_of(request)
         place = hash_of(key) if key else self._anywhere(64)
         owner = table.owner(place)
         if (present is None or owner in present) and (self.balance_factor is None or owner.in_flight == 0):
             return owner
-        followers = chain((owner,), islice(table.others(place), _MOST_STEPS))
-        return self._first(followers, present, endpoints) or self._any(place, endpoints)
+        return self._first(_followers(table, place), present, endpoints) or self._any(place, endpoints)
 
     def removed(self, endpoint: Endpoint) -> None:
         """Forget an endpoint that has gone; its place in the table goes with the next one."""
@@ -139,12 +143,10 @@ class KeyedBalancer(Balancer[K_co]):
                 return endpoint
         return None
 
-    def _any(self, place: int, endpoints: Sequence[Endpoint]) -> Endpoint | None:
+    def _any(self, place: int, endpoints: Sequence[Endpoint]) -> Endpoint:
         """Return an endpoint for a place of which the table knows nobody that will do."""
-        choosable = [endpoint for endpoint in endpoints if endpoint.weight] or list(endpoints)
-        start = place % len(choosable)
-        around = choosable[start:] + choosable[:start]
-        return self._first(around, None, endpoints) or around[0]
+        row = _Row([endpoint for endpoint in endpoints if endpoint.weight] or endpoints)
+        return self._first(_followers(row, place), None, endpoints) or row.owner(place)
 
     def _follow(self, endpoints: Sequence[Endpoint]) -> None:
         self._endpoints = endpoints
@@ -153,34 +155,57 @@ class KeyedBalancer(Balancer[K_co]):
         wanted = weighty or dict.fromkeys(self._known, 1.0)
         self._wanted = self._shares if wanted == self._shares else wanted
         present = _choosable(endpoints)
-        if self._shares is not self._wanted and 2 * len(present & self._shares.keys()) < len(present):
-            self._building, self._pause_until = None, 0.0
-            while self._shares is not self._wanted:
-                self._go_on()
-        self._look()
+        if not self._tells_enough(self._shares, present):
+            self._table, self._shares = _Row([endpoint for endpoint in endpoints if endpoint in present]), {}
+            self._pause_until = 0.0
+        self._look(present)
 
-    def _look(self) -> None:
+    def _look(self, present: Set[Endpoint]) -> None:
         """Note which endpoints of the table may be chosen."""
-        present = _choosable(self._endpoints)
         self._present = None if self._shares.keys() <= present else present
 
-    def _go_on(self) -> None:
-        """Do a slice of the next table's work, unless the last one is too new."""
-        if self._building is None:
-            if self._now() < self._pause_until:
-                return
-            self._building = self._built(self._wanted)
+    async def _renew(self) -> None:
+        """Make the table that is wanted now, and use it unless the list has become quite another one meanwhile."""
+        shares = self._wanted
         try:
-            next(self._building)
-        except StopIteration:
+            table = await self.context.side_work.run(self.build(shares))
+        finally:
             self._building = None
+            self._pause_until = self._now() + PAUSE_S
+        present = _choosable(self._endpoints)
+        if self._tells_enough(shares, present):
+            self._table, self._shares = table, shares
+            self._look(present)
+        else:
+            self._pause_until = 0.0
 
-    def _built(self, shares: Mapping[Endpoint, float]) -> Generator[None, None, None]:
-        """Build the table and take it over."""
-        self._table = yield from self.build(shares)
-        self._shares = shares
-        self._pause_until = self._now() + PAUSE_S
-        self._look()
+    @staticmethod
+    def _tells_enough(shares: Mapping[Endpoint, float], present: Set[Endpoint]) -> bool:
+        """Return whether a table of these shares knows half of those present: fewer were to get all requests."""
+        return 2 * len(present & shares.keys()) >= len(present)
+
+
+def _followers(table: KeyTable, place: int) -> Iterator[Endpoint]:
+    """Yield whom the place belongs to, and to whom when that one is out, and so on."""
+    yield table.owner(place)
+    yield from islice(table.others(place), _MOST_STEPS)
+
+
+class _Row:
+    """Endpoints side by side, without regard to weights: what is there until a table is."""
+
+    __slots__ = ("_endpoints",)
+
+    def __init__(self, endpoints: Sequence[Endpoint]) -> None:
+        self._endpoints = endpoints
+
+    def owner(self, place: int) -> Endpoint:
+        return self._endpoints[place % len(self._endpoints)]
+
+    def others(self, place: int) -> Iterator[Endpoint]:
+        endpoints = self._endpoints
+        for at in range(place + 1, place + len(endpoints)):
+            yield endpoints[at % len(endpoints)]
 
 
 def _choosable(endpoints: Sequence[Endpoint]) -> Set[Endpoint]:

@@ -17,6 +17,7 @@ from meshwright_sdk.metrics import Metrics
 from meshwright_sdk.pulse import Pulse
 from meshwright_sdk.request import Request
 from meshwright_sdk.response import Response
+from meshwright_sdk.side_work import SideWork
 from meshwright_sdk.tasks import Tasks
 
 if TYPE_CHECKING:
@@ -53,7 +54,8 @@ class Context:
 
     `place` is where in the YAML the plugin is used, such as `routes[2].filters[0]`; `base_dir` the folder
     that relative paths in options start from. `match` is what the route takes, or None where the plugin serves
-    more than one route. `tasks` is closed with the plugin's snapshot. `pulse` tells how long a turn of the loop takes.
+    more than one route. `tasks` is closed with the plugin's snapshot. `pulse` tells how long a turn of the loop takes,
+    and `side_work` is done a step a turn.
     """
 
     place: str = ""
@@ -66,6 +68,7 @@ class Context:
     metrics: Metrics = field(default_factory=Metrics)
     tasks: Tasks = field(default_factory=Tasks)
     pulse: Pulse = field(default_factory=Pulse)
+    side_work: SideWork = field(default_factory=SideWork)
     store: AnyStore | None = None
     call: CallService = _no_services
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
-from meshwright_sdk import Attempt, ConnectError, Endpoint, EndpointPolicy, NoOptions, Tasks
+from meshwright_sdk import Attempt, Balancer, ConnectError, Endpoint, EndpointPolicy, NoOptions, Request, Tasks
 from meshwright_sdk.testing import FakeService, ManualClock, build, make_endpoint, make_request
 
 
@@ -34,6 +35,31 @@ class Diary(EndpointPolicy[NoOptions]):
 
     def ended(self, attempt: Attempt) -> None:
         self.told.append(("ended", attempt.endpoint, attempt.answered, attempt.seconds))
+
+
+class Warm(Balancer[NoOptions]):
+    """Writes down what it is told before its first pick."""
+
+    def __init__(self, options: NoOptions, context: object) -> None:
+        super().__init__(options, context)  # type: ignore[arg-type]
+        self.told: list[object] = []
+
+    async def start(self) -> None:
+        self.told.append("start")
+
+    async def warm_up(self, endpoints: Sequence[Endpoint]) -> None:
+        self.told.append(endpoints)
+
+    def pick(self, endpoints: Sequence[Endpoint], request: Request) -> Endpoint | None:
+        return None
+
+
+async def test_a_balancer_is_warmed_up_for_the_endpoints_there_are() -> None:
+    service, balancer, early = FakeService(2), build(Warm), build(Warm)
+    async with service.running(balancer):
+        assert balancer.told == ["start", service.group.usable]
+    async with FakeService(0).running(early):
+        assert early.told == ["start"]
 
 
 async def test_a_policy_is_told_of_endpoints_and_attempts_in_their_order() -> None:

@@ -23,6 +23,7 @@ from meshwright_sdk.problems import problem
 from meshwright_sdk.pulse import Pulse
 from meshwright_sdk.request import Request
 from meshwright_sdk.response import Response
+from meshwright_sdk.side_work import SideWork
 from meshwright_sdk.sources import ConfigDocument
 from meshwright_sdk.tasks import Tasks
 
@@ -44,6 +45,7 @@ class Gateway:
         self._tasks = Tasks()
         self._releases = Tasks()
         self._pulse = Pulse()
+        self._side_work = SideWork()
 
     async def prepare(self, document: ConfigDocument, version: int) -> Snapshot:
         """Build the snapshot of `document` beside the current one, which is not touched.
@@ -54,7 +56,15 @@ class Gateway:
 
     async def build(self, config: CheckedConfig, version: int) -> Snapshot:
         """Do the same with a document that has been read."""
-        resources = Resources(self._shared, SystemClock(), Random(), self.call_service, self._counts, self._pulse)
+        resources = Resources(
+            metrics=self._shared,
+            clock=SystemClock(),
+            random=Random(),
+            call=self.call_service,
+            counts=self._counts,
+            pulse=self._pulse,
+            side_work=self._side_work,
+        )
         before = self.snapshot.parts if self.snapshot is not None else ()
         return await build_snapshot(config, version, before, resources)
 

@@ -22,12 +22,13 @@ from meshwright_sdk.errors import ConfigError
 from meshwright_sdk.filters import FilterCall
 from meshwright_sdk.plugin import CallService, Context
 from meshwright_sdk.pulse import Pulse
+from meshwright_sdk.side_work import SideWork
 from meshwright_sdk.store import AnyStore
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Resources:
     """What a worker lends to every snapshot it builds."""
 
@@ -37,6 +38,7 @@ class Resources:
     call: CallService
     counts: CountsOfRoutes
     pulse: Pulse
+    side_work: SideWork
 
 
 @dataclass(slots=True)
@@ -96,6 +98,7 @@ class PartMaker:
             metrics=part.metrics,
             tasks=part.tasks,
             pulse=self.resources.pulse,
+            side_work=self.resources.side_work,
             store=self.store,
             call=self.resources.call,
         )

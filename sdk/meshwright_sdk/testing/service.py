@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from meshwright_sdk.attempt import Attempt, AttemptObserver
-from meshwright_sdk.balancing import AnyBalancer, Endpoint
+from meshwright_sdk.balancing import AnyBalancer, Balancer, Endpoint
 from meshwright_sdk.clock import Clock, SystemClock
 from meshwright_sdk.endpoint_group import EndpointGroup
 from meshwright_sdk.policy import AnyPolicy, EndpointPolicy
@@ -53,7 +53,7 @@ class FakeService:
 
     @asynccontextmanager
     async def running(self, *plugins: AnyPolicy | AnyBalancer) -> AsyncIterator[FakeService]:
-        """Attach and start policies and balancers, tell them of the endpoints, and close them in the end."""
+        """Attach, start and warm up policies and balancers, tell them of the endpoints, and close them in the end."""
         async with AsyncExitStack() as stack:
             for plugin in plugins:
                 if isinstance(plugin, EndpointPolicy):
@@ -65,6 +65,9 @@ class FakeService:
             with self.group.at_once():
                 for endpoint in self.endpoints:
                     self._added(endpoint)
+            for plugin in plugins:
+                if isinstance(plugin, Balancer) and self.group.usable:
+                    await plugin.warm_up(self.group.usable)
             yield self
             self._observers = []
 

@@ -17,6 +17,7 @@ from meshwright_sdk import (
     Context,
     Counter,
     Discovery,
+    Endpoint,
     Instance,
     Metrics,
     NoEndpointsError,
@@ -24,6 +25,7 @@ from meshwright_sdk import (
     ProtocolError,
     ResetError,
 )
+from meshwright_sdk.balancing import AnyBalancer
 from meshwright_sdk.testing import make_request
 from tests.core.http1.wire import Message, ScriptedUpstream, Wire, scripted_upstream, turns, until
 
@@ -63,10 +65,15 @@ class Told(Discovery[NoOptions]):
         self.closed = True
 
 
-def make_service(discovery: Discovery[NoOptions], metrics: Metrics | None = None, host: str = "keep") -> Service:
+def make_service(
+    discovery: Discovery[NoOptions],
+    metrics: Metrics | None = None,
+    host: str = "keep",
+    balancer: AnyBalancer | None = None,
+) -> Service:
     return Service(
         "orders",
-        balancer=WeightedRoundRobin(NoOptions(), Context(random=Random(1))),  # which begins with the first
+        balancer=balancer or WeightedRoundRobin(NoOptions(), Context(random=Random(1))),  # which begins with the first
         discovery=discovery,
         limits=PoolLimits(),
         metrics=metrics or Metrics(),
@@ -89,6 +96,21 @@ async def test_it_is_ready_when_discovery_has_reported() -> None:
     async with scripted_upstream(answer) as upstream, service_to(upstream) as (service, discovery):
         assert [endpoint.url for endpoint in service.endpoints] == [upstream.url]
     assert discovery.closed
+
+
+async def test_it_is_ready_when_its_balancer_is() -> None:
+    class Warm(WeightedRoundRobin):
+        async def warm_up(self, endpoints: Sequence[Endpoint]) -> None:
+            await asyncio.sleep(0.01)
+            warm.append(endpoints)
+
+    warm, discovery = list[Sequence[Endpoint]](), Told()
+    discovery.reports.put_nowait([Instance(url="http://127.0.0.1:9")])
+    service = make_service(discovery, balancer=Warm(NoOptions(), Context()))
+    await service.start()
+
+    assert warm == [service.group.usable]
+    await service.close()
 
 
 async def test_it_starts_without_endpoints_when_discovery_is_silent(

@@ -17,8 +17,10 @@ def endpoints_of(*weights: int, seed: int = 0) -> tuple[Endpoint, ...]:
     )
 
 
-def owners(balancer: AnyBalancer, endpoints: Sequence[Endpoint]) -> list[Endpoint]:
-    """Return whom each of the requests goes to."""
+async def owners(balancer: AnyBalancer, endpoints: Sequence[Endpoint]) -> list[Endpoint]:
+    """Return whom each of the requests goes to once the table is there."""
+    balancer.pick(endpoints, REQUESTS[0])
+    await balancer.context.tasks.close(grace_s=10)
     picked = [balancer.pick(endpoints, request) for request in REQUESTS]
     return [endpoint for endpoint in picked if endpoint is not None]
 

@@ -120,6 +120,35 @@ class ReadsTheAnswerThatMayBeMissing(Sound):
         attempt.response.status  # type: ignore[union-attr] # noqa: B018 - it is what goes wrong here
 
 
+class KnowsOnlyTheListItWasWarmedUpFor(Sound):
+    warm: Sequence[Endpoint] = ()
+
+    async def warm_up(self, endpoints: Sequence[Endpoint]) -> None:
+        self.warm = endpoints
+
+    def pick(self, endpoints: Sequence[Endpoint], request: Request) -> Endpoint | None:
+        return super().pick(self.warm or endpoints, request)
+
+
+class WarmsUpForSeveralOnly(Sound):
+    async def warm_up(self, endpoints: Sequence[Endpoint]) -> None:
+        _, _ = endpoints[:2]
+
+
+class ComputesForOneList(Sound):
+    computed: Sequence[Endpoint] = ()
+    computing = False
+
+    def pick(self, endpoints: Sequence[Endpoint], request: Request) -> Endpoint | None:
+        if endpoints and not self.computing:
+            self.computing = True
+            self.context.tasks.spawn(self._compute(endpoints), name="computation")
+        return super().pick(endpoints and (self.computed or endpoints), request)
+
+    async def _compute(self, endpoints: Sequence[Endpoint]) -> None:
+        self.computed, self.computing = endpoints, False
+
+
 class TakesOneToAvoidForGone(Sound):
     def pick(self, endpoints: Sequence[Endpoint], request: Request) -> Endpoint | None:
         return super().pick([each for each in endpoints if each not in request.avoid], request)
@@ -149,6 +178,9 @@ async def test_a_sound_balancer_passes() -> None:
         (DividesByWeight, "it raised ZeroDivisionError"),
         (KnowsOnlyWhatItWasTold, "ended: expected it to return; it raised KeyError"),
         (ReadsTheAnswerThatMayBeMissing, "ended: expected it to return; it raised AttributeError"),
+        (KnowsOnlyTheListItWasWarmedUpFor, "expected one of the objects in the sequence it was given"),
+        (WarmsUpForSeveralOnly, "warm_up: expected it to return; it raised ValueError"),
+        (ComputesForOneList, "expected one of the objects in the sequence it was given, and no other; got "),
         (TakesOneToAvoidForGone, "expected one of them, as all of them are idle and there is a weight; got None"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from asyncio import CancelledError
 from collections.abc import Iterator, Sequence
@@ -14,7 +15,7 @@ from meshwright_sdk.endpoint_group import EndpointGroup
 from meshwright_sdk.errors import ConnectError, UpstreamTimeoutError
 from meshwright_sdk.request import Request
 from meshwright_sdk.response import Response
-from meshwright_sdk.testing.checks.claims import calling, claim, running
+from meshwright_sdk.testing.checks.claims import PATIENCE_S, calling, claim, running
 from meshwright_sdk.testing.messages import make_endpoint, make_request
 
 _PICKS = 60
@@ -34,6 +35,8 @@ async def check_balancer(balancer: AnyBalancer) -> None:
     """
     async with running(balancer):
         _picks_nothing_of_nothing(balancer)
+        await _warms_up(balancer)
+        await _picks_while_it_computes(balancer)
         for count in (1, 2, 3, 10):
             with _service_of(balancer, [_endpoint(number) for number in range(count)]) as group:
                 _picks_one_of_the_list(balancer, list(group.all))
@@ -124,6 +127,31 @@ def _picks_one_of_the_list(balancer: AnyBalancer, endpoints: Sequence[Endpoint])
         "in_flight, requests and weight to be left as they are (the service counts, a balancer only reads)",
         "other values",
     )
+
+
+async def _warms_up(balancer: AnyBalancer) -> None:
+    """Let it get ready for one list, and pick from another one that is there by then."""
+    for weights in ((1,), (1, 2, 0, 4), (0, 0)):
+        endpoints = [_endpoint(number, weight) for number, weight in enumerate(weights)]
+        with _service_of(balancer, endpoints) as group:
+            with calling("warm_up", "it to return"):
+                async with asyncio.timeout(PATIENCE_S):
+                    await balancer.warm_up(group.usable)
+            _picks(balancer, group.usable)
+        with _service_of(balancer, [_endpoint(9)]) as other:
+            _picks(balancer, other.usable, 3)
+
+
+async def _picks_while_it_computes(balancer: AnyBalancer) -> None:
+    """Change the list again and again, so that what it computes beside its picks is for another one."""
+    with _service_of(balancer, [_endpoint(number) for number in range(6)]) as group:
+        for turn in range(40):
+            group.eject(group.all[turn % 6], "check", "it is the turn of this one")
+            group.restore(group.all[(turn + 4) % 6], "check")
+            group.scale(group.all[turn % 5], "check", 1 / (turn + 1))
+            for _ in range(turn % 4):
+                _picks(balancer, group.usable, 2)
+                await asyncio.sleep(0)
 
 
 def _follows_a_new_list(balancer: AnyBalancer) -> None:

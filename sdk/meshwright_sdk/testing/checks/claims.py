@@ -55,7 +55,7 @@ def refusing(where: str, why: str) -> Iterator[None]:
 
 @asynccontextmanager
 async def running(plugin: Any) -> AsyncIterator[None]:
-    """Start the plugin for the block and close it afterwards; does nothing to a plain function."""
+    """Start the plugin for the block; close it and end its background work then. Does nothing to a plain function."""
     if not isinstance(plugin, Plugin):
         yield
         return
@@ -65,6 +65,7 @@ async def running(plugin: Any) -> AsyncIterator[None]:
         yield
     finally:
         await plugin.close()
+        await plugin.context.tasks.close()
 
 
 def iterator_of(where: str, made: Any) -> AsyncIterator[Any]:
