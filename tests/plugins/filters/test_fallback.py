@@ -17,6 +17,7 @@ from meshwright_sdk import (
     ConnectError,
     Context,
     DownstreamError,
+    Identity,
     NoEndpointsError,
     OverloadError,
     PluginError,
@@ -134,6 +135,40 @@ async def test_what_is_somebodys_own_is_not_kept(request_: dict[str, Any], heade
 
     with pytest.raises(ConnectError):
         await answer(fallback, FakeUpstream(ConnectError("x")), **request_)
+
+
+ANN, BOB = (Identity(subject=name, method="api_key") for name in ("ann", "bob"))
+
+
+def asked_by(who: Identity | None) -> Request:
+    request = make_request()
+    request.identity = who
+    return request
+
+
+async def test_an_answer_to_somebody_who_is_known_is_kept_under_a_key_of_ones_own_only() -> None:
+    for options, kept in (({}, 0), ({"key": "subject"}, 1)):
+        fallback = build(Fallback, last_good=options)
+        await fallback(asked_by(ANN), FakeUpstream(Response.text("ann's")))
+
+        assert fallback.state()["kept_answers"] == kept
+        for other in (BOB, None):
+            with pytest.raises(ConnectError):
+                await fallback(asked_by(other), FakeUpstream(ConnectError("x")))
+
+
+@pytest.mark.parametrize("options", [{}, {"key": "subject"}])
+async def test_an_answer_to_somebody_whom_a_filter_further_in_has_found_out_is_not_kept(
+    options: dict[str, str],
+) -> None:
+    def authenticated(request: Request) -> Response:
+        request.identity = ANN
+        return Response.text("ann's")
+
+    fallback = build(Fallback, last_good=options)
+    await fallback(make_request(), FakeUpstream(authenticated))
+
+    assert fallback.state()["kept_answers"] == 0
 
 
 async def test_what_is_kept_is_bounded_in_bytes_and_in_number() -> None:

@@ -26,8 +26,9 @@ class Fallback(Filter[FallbackOptions]):
     They are tried in this order, as far as they are there; when none has an answer, what went wrong goes on. A degraded
     answer carries `x-degraded` with the reason: `open`, `failed`, `timeout`, `shed`, a status, or `manual`. A request
     whose body has been streamed away cannot go to another service. Kept as last good are whole answers that are for
-    everybody: none of 206, no `private` and no `no-store`, no event streams. Of those with `vary` the last one is kept,
-    for requests that say the same in these fields.
+    everybody: none of 206, no `private` and no `no-store`, no event streams, and without a `key` none to a request of
+    which a filter knows who asks. Of those with `vary` the last one is kept, for requests that say the same in these
+    fields.
 
     By hand, `degrade` at the admin API gives the fallback without calling the service, and `restore` ends that. Put it
     around `retry`, `timeout` and `circuit_breaker`, which are to have done what they can before.
@@ -82,7 +83,7 @@ class Fallback(Filter[FallbackOptions]):
             await response.aclose()
             return degraded
         if asked is not None and self._kept is not None:
-            self._kept.keep(asked, response)
+            self._kept.keep(asked, request, response)
         return response
 
     async def _instead(

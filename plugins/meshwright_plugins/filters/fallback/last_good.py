@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from meshwright_plugins.filters.fallback.options import LastGoodOptions
-from meshwright_sdk import Body, Headers, Request, Response, tee, variant_of, varies_with
+from meshwright_sdk import Body, Headers, Identity, Request, Response, tee, variant_of, varies_with
 from meshwright_sdk.headers import RawHeaders
 
 _METHODS = frozenset(("GET", "HEAD"))
@@ -18,8 +18,8 @@ _OVERHEAD = 512
 """Bytes that an answer is taken to need beside its key, its fields and its content."""
 
 
-Asked = tuple[str, RawHeaders]
-"""What a request asks for: the key that answers to it are kept under, and its fields.
+Asked = tuple[str, RawHeaders, Identity | None]
+"""What a request asks for: the key that answers to it are kept under, its fields, and who was known to ask.
 
 It is taken before filters further in change the request, as the next one will be asked before they do.
 """
@@ -60,18 +60,18 @@ class LastGood:
     def asked_by(self, request: Request) -> Asked | None:
         """Return what a request asks for that is on its way inwards, or None when no answer to it is kept."""
         key = self._key_of(request) if request.method in _METHODS else None
-        return (key, request.headers.raw.copy()) if key is not None else None
+        return (key, request.headers.raw.copy(), request.identity) if key is not None else None
 
     def _key_of(self, request: Request) -> str | None:
         if self._options.key is not None:
             return f"{request.method} {self._options.key.of(request)}"
-        if any(request.headers.get_bytes(name) is not None for name in _PERSONAL):
+        if request.identity is not None or any(request.headers.get_bytes(name) is not None for name in _PERSONAL):
             return None
         return f"{request.method} {request.scheme}://{request.host}{request.target}"
 
     def get(self, asked: Asked) -> Response | None:
         """Return the kept answer with its Age (RFC 9111, section 5.1), unless it is too old or of another variant."""
-        key, raw = asked
+        key, raw, _ = asked
         answer = self._answers.get(key)
         if answer is None or not answer.suits(raw):
             return None
@@ -83,15 +83,20 @@ class LastGood:
         headers = Headers.from_raw([*answer.fields, (b"age", b"%d" % age_s)])
         return Response(answer.status, headers, Body(answer.data))
 
-    def keep(self, asked: Asked, response: Response) -> None:
-        """Keep a good answer: now when its content is there, else when it has streamed by."""
+    def keep(self, asked: Asked, request: Request, response: Response) -> None:
+        """Keep a good answer: now when its content is there, else when it has streamed by.
+
+        None to a request of which a filter further in has found out who asks: that is in no key.
+        """
+        key, raw, identity = asked
+        if request.identity is not identity:
+            return
         status = response.status
         if status // 100 != 2 or status == _PARTIAL or response.tunnel is not None or not _may_be_kept(response):
             return
         names = varies_with(response.headers.raw)
         if names is None:
             return
-        key, raw = asked
         fields, variant = _kept(response), variant_of(names, raw)
 
         def put(data: bytes | None) -> None:

@@ -35,7 +35,7 @@ class LastGoodOptions(Options):
     key: Key | None = Field(
         None,
         description="What has an answer of its own. When left out: host, path and query, and nothing is kept of "
-        "requests with Authorization or Cookie.",
+        "requests with Authorization or Cookie, or of which a filter has found out who asks.",
     )
 
 
