@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from hypothesis import strategies as st
+
 from meshwright_sdk import Endpoint
 from meshwright_sdk.balancing import AnyBalancer
 from meshwright_sdk.testing import make_endpoint, make_request
 
 REQUESTS = [make_request(headers={"x-user": f"user-{number}"}) for number in range(1_000)]
+WEIGHTS = st.lists(st.integers(1, 5), min_size=2, max_size=8)
+SEEDS = st.integers(0, 250)
+"""Of addresses, by `endpoints_of`."""
 
 
 def endpoints_of(*weights: int, seed: int = 0) -> tuple[Endpoint, ...]:
