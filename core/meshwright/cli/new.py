@@ -59,6 +59,17 @@ def test_every_response_gets_the_header() -> None:
     assert len(upstream.requests) == 1
 ''')
 
+PYTEST = """\
+[pytest]
+# pytest-asyncio, where it is installed, warns of having no such line; pytest warns of the line where it is not.
+asyncio_default_fixture_loop_scope = function
+filterwarnings =
+    ignore:Unknown config option. asyncio_default_fixture_loop_scope:pytest.PytestConfigWarning
+"""
+
+CONFIGURED = ("pytest.ini", ".pytest.ini", "pytest.toml", ".pytest.toml", "pyproject.toml", "tox.ini", "setup.cfg")
+"""Files in which pytest looks for its options, in the folder of the tests and above; the first one holds."""
+
 
 class PluginName(click.ParamType[str]):
     """A plugin's name in the YAML, which is its file's name too."""
@@ -97,7 +108,7 @@ def new() -> None:
 def new_filter(name: str, *, folder: Path) -> None:
     """Write filters/NAME.py and tests/test_NAME.py: a filter with an option, and its test.
 
-    Files that exist are not touched.
+    Where nothing configures pytest yet, pytest.ini is written too. Files that exist are not touched.
     """
     _refuse_known(name)
     words = {"name": name, "dashed": name.replace("_", "-"), "class_name": name.title().replace("_", "")}
@@ -105,12 +116,21 @@ def new_filter(name: str, *, folder: Path) -> None:
     for file in (plugin, test):
         if file.exists():
             raise click.ClickException(f"{file}: expected a new file; got one that exists, which stays as it is")
-    for file, template in ((plugin, FILTER), (test, TEST)):
+    written = {plugin: FILTER.substitute(words), test: TEST.substitute(words)}
+    if not _configures_pytest(folder):
+        written[folder / "pytest.ini"] = PYTEST
+    for file, text in written.items():
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(template.substitute(words), "utf-8")
+        file.write_text(text, "utf-8")
         click.echo(f"wrote {file}")
     click.echo(f"\nName it in the YAML, and use it:\n    plugins: [./filters/{name}.py]\n    filters: [{name}]")
     click.echo(f"\nRun its test:\n    pytest {test}")
+
+
+def _configures_pytest(folder: Path) -> bool:
+    """Return whether tests in the folder run with options of somebody's, which a new file would override."""
+    here = folder.absolute()
+    return any((above / name).exists() for above in (here, *here.parents) for name in CONFIGURED)
 
 
 def _refuse_known(name: str) -> None:

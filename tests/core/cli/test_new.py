@@ -11,10 +11,11 @@ import pytest
 from tests.core.cli.conftest import Call
 
 
-def test_the_filter_and_its_test_are_ready_to_run(call: Call, gateway: Path, folder: Path) -> None:
+@pytest.mark.parametrize("without", ["cacheprovider", "asyncio"])
+def test_the_filter_and_its_test_are_ready_to_run(call: Call, gateway: Path, folder: Path, without: str) -> None:
     result = call("new", "filter", "tenant_header")
     tested = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_tenant_header.py"],
+        [sys.executable, "-m", "pytest", "-q", "-p", f"no:{without}", "tests/test_tenant_header.py"],
         cwd=folder,
         capture_output=True,
         text=True,
@@ -23,7 +24,19 @@ def test_the_filter_and_its_test_are_ready_to_run(call: Call, gateway: Path, fol
 
     assert result.exit_code == 0
     assert "    plugins: [./filters/tenant_header.py]\n    filters: [tenant_header]\n" in result.stdout
-    assert "1 passed" in tested.stdout, tested.stdout
+    assert "1 passed in" in tested.stdout, tested.stdout
+    assert "warning" not in (tested.stdout + tested.stderr).lower(), tested.stdout + tested.stderr
+
+
+@pytest.mark.parametrize("configured", ["shop/pytest.ini", "shop/pyproject.toml", "setup.cfg"])
+def test_how_pytest_is_configured_already_is_left_alone(call: Call, folder: Path, configured: str) -> None:
+    (folder / "shop").mkdir()
+    (folder / configured).write_text("", "utf-8")
+
+    call("new", "filter", "stamp", "--dir", "shop")
+
+    assert [file for file in folder.rglob("*") if file.is_file() and file.suffix != ".py"] == [folder / configured]
+    assert (folder / configured).read_text("utf-8") == ""
 
 
 def test_the_lines_it_tells_are_all_the_yaml_needs(call: Call, gateway: Path) -> None:
