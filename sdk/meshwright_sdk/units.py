@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from decimal import Context, Decimal, Inexact
+from decimal import Decimal
 from hmac import compare_digest
 from json import dumps
 from typing import Annotated, Any, ClassVar, Self
@@ -15,7 +15,6 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 _NUMBER = r"[0-9]{1,18}(?:\.[0-9]{1,18})?"
-_EXACT = Context(prec=60, traps=[Inexact])
 
 _DURATIONS = {
     unit: Decimal(seconds)
@@ -67,8 +66,8 @@ class Duration(_Text, float):
     """A span of time, in seconds as a float; written `250ms`, `5s` or `1m30s` (units d, h, m, s, ms, us).
 
     `Duration("5s")` raises ValueError for anything but such a text, a bare number and a negative one
-    included, and above 36500 days; a part of a nanosecond is rounded away. `str` gives the shortest form
-    that reads back as the same value.
+    included, and above 36500 days; a part of a nanosecond is rounded away. `str` writes it as a person
+    would, such as `250ms`, `1.5s` or `1m30s`, and reads back as the same value.
     """
 
     __slots__ = ()
@@ -92,11 +91,15 @@ class Duration(_Text, float):
         return (str(self),)
 
     def __str__(self) -> str:
-        if not self:
-            return "0s"
-        seconds = Decimal(float.__repr__(self))
-        forms = [_exactly(seconds, factor, unit) for unit, factor in _DURATIONS.items()]
-        return min(filter(None, forms), key=lambda form: (len(form), "." in form))
+        left = Decimal(float.__repr__(self))
+        if left < 1:
+            unit = "ms" if left >= _DURATIONS["ms"] else "us" if left else "s"
+            return f"{_plain(left / _DURATIONS[unit])}{unit}"
+        parts = []
+        for unit in ("d", "h", "m"):
+            count, left = divmod(left, _DURATIONS[unit])
+            parts.append(f"{count:f}{unit}" if count else "")
+        return "".join(parts) + (f"{_plain(left)}s" if left else "")
 
     def __repr__(self) -> str:
         return f"Duration('{self}')"
@@ -262,14 +265,6 @@ class Secret:
 def _number(text: str, unit: str) -> Decimal:
     """Return the number before `unit`."""
     return Decimal(text.removesuffix(unit))
-
-
-def _exactly(value: Decimal, factor: Decimal, unit: str) -> str:
-    """Return `value` counted in units of `factor`, or nothing when that takes an endless fraction."""
-    try:
-        return f"{_plain(_EXACT.divide(value, factor))}{unit}"
-    except Inexact:
-        return ""
 
 
 def _plain(number: Decimal) -> str:

@@ -69,17 +69,32 @@ def test_a_duration_has_an_upper_bound() -> None:
     [
         ("250ms", "250ms"),
         ("0.25s", "250ms"),
+        ("0.2s", "200ms"),
+        ("2.5ms", "2.5ms"),
         ("1500ms", "1.5s"),
-        ("1m30s", "90s"),
-        ("90m", "90m"),
+        ("1m30s", "1m30s"),
+        ("75s", "1m15s"),
+        ("60s", "1m"),
+        ("90.25s", "1m30.25s"),
+        ("90m", "1h30m"),
+        ("1h0m5s", "1h5s"),
+        ("36h", "1d12h"),
+        ("1000d", "1000d"),
+        ("999us", "999us"),
+        ("0.001us", "0.001us"),
         ("3600s", "1h"),
         ("0ms", "0s"),
         ("0.001ms", "1us"),
         ("86400s", "1d"),
     ],
 )
-def test_a_duration_prints_in_its_shortest_form(text: str, printed: str) -> None:
+def test_a_duration_prints_as_a_person_would_write_it(text: str, printed: str) -> None:
     assert (str(Duration(text)), f"{Duration(text)}") == (printed, printed)
+
+
+@pytest.mark.parametrize("example", Duration.examples)
+def test_an_example_of_a_duration_prints_as_it_is_written(example: str) -> None:
+    assert str(Duration(example)) == example
 
 
 @given(st.floats(min_value=0, max_value=3e9))
