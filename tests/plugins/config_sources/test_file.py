@@ -11,21 +11,10 @@ from pydantic import ValidationError
 
 from meshwright_plugins.config_sources.file import File
 from meshwright_sdk import ConfigDocument, ConfigError, Tasks
-from meshwright_sdk.testing import ManualClock, build, check_config_source
+from meshwright_sdk.testing import build, check_config_source
+from tests.plugins.noted_clock import NotedClock
 
 WITHIN_S = 10
-
-
-class NotedClock(ManualClock):
-    """Keeps what it was asked to sleep."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.pauses: list[float] = []
-
-    async def sleep(self, delay_s: float) -> None:
-        self.pauses.append(delay_s)
-        await super().sleep(delay_s)
 
 
 class Watched:
@@ -291,7 +280,7 @@ def test_an_interval_of_nothing_is_refused() -> None:
 
 
 async def test_it_holds_to_the_contract_of_sources(tmp_path: Path) -> None:
-    file, clock = tmp_path / "gateway.yaml", ManualClock()
+    file, clock = tmp_path / "gateway.yaml", NotedClock()
     file.write_text("routes: []")
 
     def change() -> None:

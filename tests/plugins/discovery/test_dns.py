@@ -16,7 +16,8 @@ from pydantic import ValidationError
 from meshwright_plugins.discovery.dns import Dns
 from meshwright_plugins.discovery.dns.options import parse_server
 from meshwright_sdk import Instance, Tasks
-from meshwright_sdk.testing import ManualClock, build, check_discovery
+from meshwright_sdk.testing import build, check_discovery
+from tests.plugins.noted_clock import NotedClock
 
 DNSMASQ = shutil.which("dnsmasq") or shutil.which("dnsmasq", path="/usr/sbin:/usr/local/sbin")
 needs_dnsmasq = pytest.mark.skipif(DNSMASQ is None, reason="needs dnsmasq (Debian package dnsmasq-base)")
@@ -91,18 +92,6 @@ async def server(tmp_path: Path) -> AsyncIterator[DnsServer]:
     server = DnsServer(tmp_path)
     yield server
     await server.stop()
-
-
-class NotedClock(ManualClock):
-    """Keeps what it was asked to sleep."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.pauses: list[float] = []
-
-    async def sleep(self, delay_s: float) -> None:
-        self.pauses.append(delay_s)
-        await super().sleep(delay_s)
 
 
 def dns_of(server: DnsServer, **options: Any) -> Dns:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import httpx
 from aiohttp import web
+
+from meshwright_sdk.testing import gateway
+from tests.plugins.policies.configs import config_of
 
 
 class Backend:
@@ -59,36 +62,32 @@ class Backend:
         return web.Response(status=self.status)
 
 
+class Clients:
+    """Send requests through a gateway."""
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self._client = client
+
+    async def ask(self, count: int, *, at_once: int = 1) -> Counter[int]:
+        """Send so many requests, some of them at once, and count the statuses of the answers."""
+        statuses: Counter[int] = Counter()
+
+        async def some(number: int) -> None:
+            for _ in range(number):
+                statuses[(await self._client.get("/")).status_code] += 1
+
+        await asyncio.gather(*(some(count // at_once) for _ in range(at_once)))
+        return statuses
+
+
 @asynccontextmanager
-async def running_backends(count: int) -> AsyncIterator[list[Backend]]:
+async def three_backends(policy: str, *, filters: str = "") -> AsyncIterator[tuple[list[Backend], Clients]]:
+    """Run three backends, and a gateway whose service has them and this policy, and whose route has these filters."""
     async with AsyncExitStack() as stack:
-        backends = [Backend() for _ in range(count)]
+        backends = [Backend() for _ in range(3)]
         for backend in backends:
             await backend.live()
             stack.push_async_callback(backend.die)
-        yield backends
-
-
-def gateway_to(backends: Iterable[Backend], policy: str, *, route_filters: str = "") -> str:
-    """Return the YAML of a gateway with a service of these endpoints and one policy."""
-    urls = ", ".join(f'"{backend.url}"' for backend in backends)
-    return f"""
-listeners: [{{name: web, bind: "127.0.0.1:0"}}]
-routes: [{{name: all, filters: [{route_filters}], to: back}}]
-services:
-  back:
-    endpoints: [{urls}]
-    policies: [{policy}]
-"""
-
-
-async def statuses_of(client: httpx.AsyncClient, requests: int, *, at_once: int) -> Counter[int]:
-    """Send so many requests, some of them at once, and count the statuses of the answers."""
-    statuses: Counter[int] = Counter()
-
-    async def some(number: int) -> None:
-        for _ in range(number):
-            statuses[(await client.get("/")).status_code] += 1
-
-    await asyncio.gather(*(some(requests // at_once) for _ in range(at_once)))
-    return statuses
+        running = await stack.enter_async_context(gateway(config_of(backends, policy, filters=filters)))
+        client = await stack.enter_async_context(httpx.AsyncClient(base_url=running.url))
+        yield backends, Clients(client)

@@ -18,6 +18,7 @@ from meshwright_plugins.policies.health_check import HealthCheck
 from meshwright_sdk import ConnectError, Context, Metrics, Request, ResetError, Response
 from meshwright_sdk.testing import FakeService, ManualClock, build, check_policy, gateway
 from tests.certificates import write_authority, write_certificate
+from tests.plugins.policies.configs import config_of
 from tests.plugins.policies.upstream import Upstream, running_upstream
 
 
@@ -254,22 +255,14 @@ def test_options_that_make_no_sense_are_refused(options: dict[str, Any], problem
         build(HealthCheck, **options)
 
 
-def config(*upstreams: Upstream, check: str, more: str = "") -> str:
-    endpoints = ", ".join(f'"{each.url}"' for each in upstreams)
-    return f"""
-        listeners: [{{name: web, bind: "127.0.0.1:0"}}]
-        routes: [{{name: all, to: shop}}]
-        services:
-          shop:
-            endpoints: [{endpoints}]
-            balancer: round_robin
-            panic_threshold: 0%
-            policies: [health_check: {{{check}}}]
-            {more}
-    """
-
-
 FAST = "path: /healthz, contains: ready, interval: 20ms, fall: 2, rise: 2"
+
+
+def checked(*upstreams: Upstream, check: str, service: str = "") -> str:
+    """Return the YAML of a gateway that uses those of the upstreams which pass the check, and no other."""
+    return config_of(
+        upstreams, f"health_check: {{{check}}}", service=f"balancer: round_robin, panic_threshold: 0%, {service}"
+    )
 
 
 async def until_gone(client: aiohttp.ClientSession, url: str, upstream: Upstream, *, gone: bool) -> None:
@@ -288,7 +281,7 @@ async def test_an_endpoint_that_is_not_ready_gets_no_requests_until_it_is() -> N
     async with (
         running_upstream() as one,
         running_upstream() as two,
-        gateway(config(one, two, check=FAST)) as gate,
+        gateway(checked(one, two, check=FAST)) as gate,
         aiohttp.ClientSession() as client,
     ):
         one.healthy = False
@@ -308,7 +301,7 @@ async def test_an_endpoint_that_has_died_and_come_back_is_used_again() -> None:
     async with (
         running_upstream() as one,
         running_upstream() as two,
-        gateway(config(one, two, check=check)) as gate,
+        gateway(checked(one, two, check=check)) as gate,
         aiohttp.ClientSession() as client,
     ):
         await until_gone(client, gate.url, one, gone=False)
@@ -328,17 +321,17 @@ async def test_endpoints_with_tls_are_asked_as_the_service_asks_them(tmp_path: P
     trust = f"tls: {{ca: {write_authority(tmp_path)}}}"
     async with running_upstream(tls=tls) as one, aiohttp.ClientSession() as client:
         check = f"{FAST}, initial: unhealthy"
-        async with gateway(config(one, check=check, more=trust)) as gate:
+        async with gateway(checked(one, check=check, service=trust)) as gate:
             await until_gone(client, gate.url, one, gone=False)
             await until_asked(one, 3)
-        async with gateway(config(one, check=check)):
+        async with gateway(checked(one, check=check)):
             asked = one.asked["/healthz"]
             await asyncio.sleep(0.1)
             assert one.asked["/healthz"] == asked
 
 
 async def test_endpoints_at_unix_sockets_are_asked(tmp_path: Path) -> None:
-    async with running_upstream(socket=tmp_path / "shop.sock") as one, gateway(config(one, check=FAST)):
+    async with running_upstream(socket=tmp_path / "shop.sock") as one, gateway(checked(one, check=FAST)):
         await until_asked(one, 3)
 
 

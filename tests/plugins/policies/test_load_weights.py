@@ -14,8 +14,9 @@ from meshwright_plugins.balancers.weighted_round_robin import WeightedRoundRobin
 from meshwright_plugins.policies.load_weights import LoadWeights
 from meshwright_sdk import ConnectError, Context, Endpoint, Metrics, Response
 from meshwright_sdk.testing import FakeService, ManualClock, build, check_policy, gateway, make_request
+from tests.plugins.policies.configs import config_of
 from tests.plugins.policies.test_load_report import OF_THE_SPECIFICATION
-from tests.plugins.policies.upstream import Upstream, running_upstream
+from tests.plugins.policies.upstream import Upstream, running_upstream, who_answers
 
 
 def reporting(report: str, name: str = "endpoint-load-metrics") -> Response:
@@ -314,40 +315,24 @@ def test_options_that_make_no_sense_are_refused(options: dict[str, Any]) -> None
         build(LoadWeights, **options)
 
 
-def config(*upstreams: Upstream, options: str = "") -> str:
-    endpoints = ", ".join(f'"{each.url}"' for each in upstreams)
-    return f"""
-        listeners: [{{name: web, bind: "127.0.0.1:0"}}]
-        routes: [{{name: all, to: shop}}]
-        services:
-          shop:
-            endpoints: [{endpoints}]
-            policies: [load_weights: {{blackout: 0s, smoothing: 0s, update_interval: 50ms{options}}}]
-    """
+def weighed(*upstreams: Upstream, options: str = "") -> str:
+    policy = f"load_weights: {{blackout: 0s, smoothing: 0s, update_interval: 50ms{options}}}"
+    return config_of(upstreams, policy)
 
 
 async def settles(client: aiohttp.ClientSession, url: str, upstream: Upstream, share: int) -> Counter[str]:
     """Ask until so many of 100 answers in a row come from the upstream; return who answered 500 more."""
     async with asyncio.timeout(20):
-        while abs((await served(client, url, 100))[upstream.url] - share) > 1:
+        while abs((await who_answers(client, url, 100))[upstream.url] - share) > 1:
             pass
-    return await served(client, url, 500)
-
-
-async def served(client: aiohttp.ClientSession, url: str, count: int) -> Counter[str]:
-    counts: Counter[str] = Counter()
-    for _ in range(count):
-        async with client.get(url) as answer:
-            counts[await answer.text()] += 1
-            assert "endpoint-load-metrics" not in answer.headers
-    return counts
+    return await who_answers(client, url, 500)
 
 
 async def test_real_endpoints_get_what_the_formula_says() -> None:
     async with (
         running_upstream() as one,
         running_upstream() as two,
-        gateway(config(one, two)) as gate,
+        gateway(weighed(one, two)) as gate,
         aiohttp.ClientSession() as client,
     ):
         for first, second, share in ((0.6, 0.4, 40), (0.9, 0.1, 10), (0.5, 0.5, 50)):
@@ -355,6 +340,8 @@ async def test_real_endpoints_get_what_the_formula_says() -> None:
             two.headers = {"endpoint-load-metrics": f'JSON {{"application_utilization": {second}}}'}
             counts = await settles(client, gate.url, one, share)
             assert counts[one.url] / 5 == pytest.approx(share, abs=1)
+        async with client.get(gate.url) as answer:
+            assert "endpoint-load-metrics" not in answer.headers
 
 
 async def test_real_endpoints_that_are_asked_get_what_the_formula_says() -> None:
@@ -362,7 +349,7 @@ async def test_real_endpoints_that_are_asked_get_what_the_formula_says() -> None
     async with (
         running_upstream() as one,
         running_upstream() as two,
-        gateway(config(one, two, options=poll)) as gate,
+        gateway(weighed(one, two, options=poll)) as gate,
         aiohttp.ClientSession() as client,
     ):
         one.report, two.report = '{"cpu_utilization": 0.6}', '{"cpuUtilization": 0.4}'

@@ -14,7 +14,8 @@ from meshwright_plugins.balancers.weighted_round_robin import WeightedRoundRobin
 from meshwright_plugins.policies.slow_start import SlowStart
 from meshwright_sdk import Context, Metrics
 from meshwright_sdk.testing import FakeService, ManualClock, build, check_policy, gateway, make_request
-from tests.plugins.policies.upstream import Upstream, running_upstream
+from tests.plugins.policies.configs import config_of
+from tests.plugins.policies.upstream import Upstream, running_upstream, who_answers
 
 NEW = "http://10.9.9.9:80"
 
@@ -161,33 +162,16 @@ def test_options_that_make_no_sense_are_refused(options: dict[str, Any]) -> None
         build(SlowStart, **options)
 
 
-def config(*upstreams: Upstream, window: str) -> str:
-    endpoints = ", ".join(f'"{each.url}"' for each in upstreams)
-    return f"""
-        listeners: [{{name: web, bind: "127.0.0.1:0"}}]
-        routes: [{{name: all, to: shop}}]
-        services:
-          shop:
-            endpoints: [{endpoints}]
-            panic_threshold: 0%
-            policies:
-              - health_check: {{path: /healthz, contains: ready, interval: 20ms, fall: 1, rise: 1}}
-              - slow_start: {{window: {window}, start: 10%}}
-    """
-
-
-async def shares(client: aiohttp.ClientSession, url: str, count: int) -> Counter[str]:
-    served: Counter[str] = Counter()
-    for _ in range(count):
-        async with client.get(url) as answer:
-            served[await answer.text()] += 1
-    return served
+def slowed(*upstreams: Upstream, window: str) -> str:
+    check = "health_check: {path: /healthz, contains: ready, interval: 20ms, fall: 1, rise: 1}"
+    slow_start = f"slow_start: {{window: {window}, start: 10%}}"
+    return config_of(upstreams, check, slow_start, service="panic_threshold: 0%")
 
 
 async def until_share(client: aiohttp.ClientSession, url: str, upstream: Upstream, low: int, high: int) -> None:
     """Ask until so many of 22 answers come from the upstream."""
     async with asyncio.timeout(10):
-        while not low <= (await shares(client, url, 22))[upstream.url] <= high:
+        while not low <= (await who_answers(client, url, 22))[upstream.url] <= high:
             pass
 
 
@@ -195,27 +179,27 @@ async def test_a_real_endpoint_that_recovers_begins_with_its_tenth() -> None:
     async with (
         running_upstream() as one,
         running_upstream() as two,
-        gateway(config(one, two, window="1h")) as gate,
+        gateway(slowed(one, two, window="1h")) as gate,
         aiohttp.ClientSession() as client,
     ):
-        assert (await shares(client, gate.url, 20))[one.url] == 10
+        assert (await who_answers(client, gate.url, 20))[one.url] == 10
         one.healthy = False
         await until_share(client, gate.url, one, 0, 0)
         one.healthy = True
         await until_share(client, gate.url, one, 1, 22)
-        assert 18 <= (await shares(client, gate.url, 220))[one.url] <= 22
+        assert 18 <= (await who_answers(client, gate.url, 220))[one.url] <= 22
 
 
 async def test_a_real_endpoint_that_is_new_gets_its_share_in_the_end() -> None:
     async with (
         running_upstream() as one,
         running_upstream() as two,
-        gateway(config(one, window="1h")) as gate,
+        gateway(slowed(one, window="1h")) as gate,
         aiohttp.ClientSession() as client,
     ):
-        await gate.apply(config(one, two, window="1h"))
-        assert 9 <= (await shares(client, gate.url, 110))[two.url] <= 11
-        await gate.apply(config(one, two, window="100ms"))
-        await gate.apply(config(one, window="100ms"))
-        await gate.apply(config(one, two, window="100ms"))
+        await gate.apply(slowed(one, two, window="1h"))
+        assert 9 <= (await who_answers(client, gate.url, 110))[two.url] <= 11
+        await gate.apply(slowed(one, two, window="100ms"))
+        await gate.apply(slowed(one, window="100ms"))
+        await gate.apply(slowed(one, two, window="100ms"))
         await until_share(client, gate.url, two, 11, 11)

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import aiohttp
 from aiohttp import web
 
 
@@ -59,3 +60,12 @@ async def running_upstream(*, tls: ssl.SSLContext | None = None, socket: Path | 
         yield upstream
     finally:
         await upstream.die()
+
+
+async def who_answers(client: aiohttp.ClientSession, url: str, count: int) -> Counter[str]:
+    """Ask so many times, one after the other, and count the upstreams that answer, by their URLs."""
+    answers: Counter[str] = Counter()
+    for _ in range(count):
+        async with client.get(url) as answer:
+            answers[await answer.text()] += 1
+    return answers

@@ -57,13 +57,13 @@ async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         writer.write(GREETING)
 
 
-def answering(reply: bytes) -> Talk:
-    """Return a server that greets, and says `reply` to each command after that."""
+def answering(reply: bytes, command: bytes = b"GET") -> Talk:
+    """Return a server that greets, and says `reply` to each command of that name after that."""
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await greet(reader, writer)
         while True:
-            await reader.readuntil(b"GET\r\n")
+            await reader.readuntil(command + b"\r\n")
             writer.write(reply)
 
     return talk
@@ -221,21 +221,9 @@ async def test_an_answer_that_was_not_asked_for_is_no_answer_to_the_next_call() 
             await store.get("key")
 
 
-def scripted(reply: bytes) -> Talk:
-    """Return a server that greets, and says `reply` to each script."""
-
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await greet(reader, writer)
-        while True:
-            await reader.readuntil(b"EVALSHA\r\n")
-            writer.write(reply)
-
-    return talk
-
-
 @pytest.mark.parametrize("reply", [b":1\r\n", b"*0\r\n", b"$-1\r\n", b"*2\r\n:1\r\n$1\r\nx\r\n", b"*1\r\n*-1\r\n"])
 async def test_an_answer_of_another_shape_fails_the_call(reply: bytes) -> None:
-    async with talking(scripted(reply)) as url, running(url) as store:
+    async with talking(answering(reply, b"EVALSHA")) as url, running(url) as store:
         for call in (
             store.take("key", RATE, 5), store.take("key", RATE, 5, 2), store.grant("key", RATE, 5),
             store.take_window("key", 5, 1), store.take_window("key", 5, 1, 2),
@@ -245,7 +233,7 @@ async def test_an_answer_of_another_shape_fails_the_call(reply: bytes) -> None:
 
 
 async def test_more_granted_than_asked_for_fails_whoever_asked() -> None:
-    async with talking(scripted(b"*2\r\n:9\r\n$1\r\n1\r\n")) as url, running(url) as store:
+    async with talking(answering(b"*2\r\n:9\r\n$1\r\n1\r\n", b"EVALSHA")) as url, running(url) as store:
         results = await asyncio.gather(*(store.take("key", RATE, 5) for _ in "abc"), return_exceptions=True)
 
     assert [type(result) for result in results] == [StoreError] * 3
