@@ -6,7 +6,7 @@ import asyncio
 import importlib
 from collections.abc import AsyncIterator, Iterable, Mapping
 from math import ceil
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from meshwright_plugins.stores.redis.calls import (
     BucketCall,
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from meshwright_plugins.stores.redis.subscriptions import Subscriptions
     from meshwright_plugins.stores.redis.topologies import Topology
 
+T = TypeVar("T")
 _LONGEST_MS = 1e13
 
 
@@ -160,15 +161,7 @@ class Redis(Store[RedisOptions]):
         """Send a command and return its reply."""
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._send(Call(name, payload, future))
-        self._calls.value += 1
-        self._waiting += 1
-        try:
-            return await future
-        except StoreError:
-            self._failures.value += 1
-            raise
-        finally:
-            self._waiting -= 1
+        return await self._answer(future)
 
     def _share(self, call: SharedCall, calls: dict[bytes, Any]) -> None:
         """Send `call`, and let others join it in this turn of the loop."""
@@ -183,6 +176,10 @@ class Redis(Store[RedisOptions]):
             raise StoreError(f"Too many calls wait for Redis: {self._waiting}")
         future: asyncio.Future[Taken] = asyncio.get_running_loop().create_future()
         call.futures.append(future)
+        return await self._answer(future)
+
+    async def _answer(self, future: asyncio.Future[T]) -> T:
+        """Wait for the reply of a call that was sent, and count it."""
         self._calls.value += 1
         self._waiting += 1
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import Any, Protocol
 
@@ -51,54 +52,53 @@ def settle(connection: Connection, call: Call, refusal: Refusal) -> None:
         connection.drop(str(refusal))
 
 
-class Single:
+class _OneServer(ABC):
+    """All calls go to one server, wherever that is at the moment."""
+
+    def __init__(self, name: str, dialing: Dialing, backoff: Backoff, *, wants_primary: bool) -> None:
+        self._dialing = dialing
+        self._wants_primary = wants_primary
+        self._server = Server(name, self._connect, backoff)
+        self.send = self._server.send
+
+    async def start(self, tasks: Tasks) -> None:
+        tasks.spawn(self._server.stay_connected(), name=f"redis {self._server.name}")
+        await self._server.was_tried.wait()
+
+    def servers(self) -> Iterable[Server]:
+        return (self._server,)
+
+    async def listen(self, on_message: OnMessage) -> Listener:
+        return await self._dialing.listen(await self._find(), on_message)
+
+    async def _connect(self) -> Connection:
+        return await self._dialing.connect(await self._find(), settle, wants_primary=self._wants_primary)
+
+    @abstractmethod
+    async def _find(self) -> Address:
+        """Return where the server is now; raises StoreError."""
+
+
+class Single(_OneServer):
     """The one server of the URL."""
 
     def __init__(self, dialing: Dialing, backoff: Backoff) -> None:
-        self._dialing = dialing
-        self._address = dialing.options.server
-        self._server = Server(str(self._address), self._connect, backoff)
-        self.send = self._server.send
+        super().__init__(str(dialing.options.server), dialing, backoff, wants_primary=False)
 
-    async def start(self, tasks: Tasks) -> None:
-        tasks.spawn(self._server.stay_connected(), name=f"redis {self._server.name}")
-        await self._server.was_tried.wait()
-
-    def servers(self) -> Iterable[Server]:
-        return (self._server,)
-
-    async def listen(self, on_message: OnMessage) -> Listener:
-        return await self._dialing.listen(self._address, on_message)
-
-    async def _connect(self) -> Connection:
-        return await self._dialing.connect(self._address, settle)
+    async def _find(self) -> Address:
+        return self._dialing.options.server
 
 
-class SentinelPrimary:
+class SentinelPrimary(_OneServer):
     """The server that the sentinels call the primary; they are asked before each attempt to connect."""
 
     def __init__(self, dialing: Dialing, backoff: Backoff, sentinel: RedisSentinel) -> None:
-        self._dialing = dialing
+        super().__init__(f"primary {sentinel.name}", dialing, backoff, wants_primary=True)
         self._question = pack(b"SENTINEL", b"GET-MASTER-ADDR-BY-NAME", sentinel.name.encode())
         self._credentials = sentinel.credentials
         self._sentinels = list(sentinel.servers)
-        self._server = Server(f"primary {sentinel.name}", self._connect, backoff)
-        self.send = self._server.send
 
-    async def start(self, tasks: Tasks) -> None:
-        tasks.spawn(self._server.stay_connected(), name=f"redis {self._server.name}")
-        await self._server.was_tried.wait()
-
-    def servers(self) -> Iterable[Server]:
-        return (self._server,)
-
-    async def listen(self, on_message: OnMessage) -> Listener:
-        return await self._dialing.listen(await self._primary(), on_message)
-
-    async def _connect(self) -> Connection:
-        return await self._dialing.connect(await self._primary(), settle, wants_primary=True)
-
-    async def _primary(self) -> Address:
+    async def _find(self) -> Address:
         """Return what the first sentinel that answers says; that one is asked first the next time."""
         problems = []
         for place, sentinel in enumerate(self._sentinels):
