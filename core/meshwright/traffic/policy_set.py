@@ -39,7 +39,7 @@ class PolicySet:
     ) -> None:
         self.policies = tuple(policies)
         self.group = EndpointGroup(panic_threshold=panic_threshold)
-        self._tasks = tasks or Tasks()
+        self._tasks = tasks if tasks is not None else Tasks()  # one without work is false
         self._started = asyncio.Event()
         self._closed = False
         if not policies:

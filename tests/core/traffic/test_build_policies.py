@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,11 @@ class Stamp(Filter[JudgeOptions]):
         response.headers["x-stamp"] = response.headers.get("x-stamp", "") + self.options.word + str(self.count)
         return response
 '''
+
+
+async def say_nothing(wire: Wire) -> None:
+    await wire.message()
+    await wire.rest()
 
 
 class Bench:
@@ -147,6 +153,23 @@ async def test_a_change_of_policies_leaves_no_judgement_and_keeps_the_service(be
     after = bench.policies
     await bench.gateway.close()
     assert [each.life for each in after] == [["start", "close"]] * len(after)
+
+
+async def test_the_work_of_policies_that_are_gone_ends_though_a_request_still_runs(bench: Bench) -> None:
+    await bench.apply("policies: [judge]")
+    (judge,) = bench.policies
+    judge.context.tasks.spawn(asyncio.Event().wait(), name="work")
+    async with scripted_upstream(say_nothing) as upstream:
+        bench.urls = (upstream.url,)
+        await bench.apply("policies: [judge]")
+        asking = asyncio.gather(bench.gateway.handle(make_request()), return_exceptions=True)
+        await until(lambda: bench.service.endpoints[0].in_flight == 1)
+        await bench.apply("policies: []")
+        await until(lambda: not len(judge.context.tasks))
+        assert (judge.life, bench.service.endpoints[0].in_flight) == (["start", "close"], 1)
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+        await bench.gateway.close()
 
 
 async def test_policies_come_back_after_they_were_gone(bench: Bench) -> None:
