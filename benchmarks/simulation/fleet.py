@@ -13,6 +13,7 @@ from benchmarks.simulation.virtual_time import VirtualClock
 from meshwright.http1.client import Owner, UpstreamConnection
 from meshwright.plugin_host.registry import Registry
 from meshwright.traffic.chain import compose
+from meshwright.traffic.chooser import Chooser
 from meshwright.traffic.policy_set import PolicySet
 from meshwright.traffic.pool import Pool, PoolLimits
 from meshwright.traffic.service import Service
@@ -170,9 +171,10 @@ class Fleet:
     async def _gateway(self, number: int) -> SimulatedGateway:
         plan = self.plan
         random = Random(plan.seed * 7_919 + number)
+        chooser = Chooser(self._built("balancer", plan.balancer, plan.options, random))
         service = SimulatedService(
             "fleet",
-            balancer=self._built("balancer", plan.balancer, plan.options, random),
+            chooser=chooser,
             discovery=self._built("discovery", "static", {"endpoints": [each.url for each in self._instances]}, random),
             limits=PoolLimits(),
             metrics=Metrics(),
@@ -183,6 +185,7 @@ class Fleet:
         policies.attach(service)
         service.use(policies)
         await policies.start()
+        await chooser.start()
         await service.start()
         filters = [self._built("filter", name, options, random) for name, options in plan.filters]
         return SimulatedGateway(self, service, filters, random)

@@ -132,16 +132,21 @@ async def refused_gateway(file: Path, *arguments: str) -> tuple[int, list[str]]:
 
 
 class Upstream:
-    """A service that answers at once, except below `/slow`, where it waits for `release`."""
+    """A service that answers at once, except below `/slow`, where it waits for `release`.
+
+    It keeps each of the `connections` that it was asked by.
+    """
 
     def __init__(self) -> None:
         self.url = ""
         self.requests = 0
+        self.connections: set[asyncio.BaseTransport | None] = set()
         self.release = asyncio.Event()
         self.arrived = asyncio.Event()
 
     async def answer(self, request: web.Request) -> web.Response:
         self.requests += 1
+        self.connections.add(request.transport)
         if request.path.startswith("/slow"):
             self.arrived.set()
             await self.release.wait()

@@ -4,6 +4,7 @@ import asyncio
 import signal
 import socket
 from collections.abc import Awaitable, Callable
+from itertools import pairwise
 
 import httpx
 import pytest
@@ -66,6 +67,28 @@ async def test_a_change_of_the_file_reaches_every_worker_by_itself(file: Gateway
 
         await eventually(version_is(gateway, 2, workers))
         assert await header(gateway, "x-version") == "new"
+
+
+@EITHER
+async def test_another_balancer_takes_over_and_connections_to_the_upstream_stay(
+    file: GatewayFile, upstream: Upstream, workers: str
+) -> None:
+    balancers = ("random", "{ring_hash: {key: client}}", "{ring_hash: {key: client, points: 40}}", "least_connections")
+    file.replace("back: {", f"back: {{balancer: {balancers[0]}, ")
+    async with running_gateway(file, "--workers", workers) as gateway, httpx.AsyncClient(timeout=20) as client:
+        slow = asyncio.gather(client.get(f"{gateway.url}/slow"))
+        await upstream.arrived.wait()
+        used = set(upstream.connections)
+        for before, after in pairwise(balancers):
+            file.replace(f"balancer: {before}", f"balancer: {after}")
+            assert (await gateway.post("/api/reload")).status_code == 200
+        upstream.release.set()
+        (answer,) = await slow
+        again = await client.get(gateway.url)
+        (service,) = (await gateway.get("/api/services")).json()["services"]
+
+        assert (answer.status_code, again.status_code) == (200, 200)
+        assert (service["balancer"], upstream.connections) == ("least_connections", used)
 
 
 async def test_sighup_reloads(file: GatewayFile) -> None:

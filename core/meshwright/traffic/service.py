@@ -12,11 +12,12 @@ from typing import Any
 
 from meshwright.net.client_tls import ClientTls
 from meshwright.traffic.carrier import Carrier
+from meshwright.traffic.chooser import Chooser
 from meshwright.traffic.observers import Observers
 from meshwright.traffic.policy_set import PolicySet
 from meshwright.traffic.pool import Pool, PoolLimits
 from meshwright.traffic.prober import Prober
-from meshwright_sdk.balancing import AnyBalancer, Endpoint, Instance
+from meshwright_sdk.balancing import Endpoint, Instance
 from meshwright_sdk.clock import Clock, SystemClock
 from meshwright_sdk.discovery import AnyDiscovery
 from meshwright_sdk.errors import DeadlineError, NoEndpointsError, ProtocolError, ResetError
@@ -69,15 +70,15 @@ class Service:
 
     `host` is the Host that requests are sent with: `keep` the client's, `endpoint` the endpoint's, or another one.
     `tls` is for endpoints whose URL is https.
-    It outlives a reload that does not change its configuration, with its pools, counts and balancer. Other policies
-    than before are no reason to make it anew: `use` takes them over.
+    It outlives a reload that does not change its configuration, with its pools and counts. Another balancer than
+    before and other policies are no reason to make it anew: `choose_by` and `use` take them over.
     """
 
     def __init__(  # noqa: PLR0913 - these are what a service is made of, and it is made in one place
         self,
         name: str,
         *,
-        balancer: AnyBalancer,
+        chooser: Chooser,
         discovery: AnyDiscovery,
         limits: PoolLimits,
         metrics: Metrics,
@@ -86,13 +87,13 @@ class Service:
         tls: ClientTls | None = None,
     ) -> None:
         self.name = name
-        self.balancer = balancer
+        self._chooser = chooser
+        self.balancer = chooser.balancer
         self._policy_set = PolicySet()
         self.group = self._policy_set.group
         self._live: tuple[LiveEndpoint, ...] = ()
         self._clock = clock or SystemClock()
-        self._observers = Observers((balancer,), self._clock)
-        self._observed = self._observers.of_attempts
+        self._observe()
         self._discovery = discovery
         self._limits = limits
         self._keeps_host = host == "keep"
@@ -113,6 +114,14 @@ class Service:
         """The policies that judge its endpoints."""
         return self._policy_set.policies
 
+    def choose_by(self, chooser: Chooser) -> None:
+        """Have another balancer choose; it was started to succeed the one before, which is closed."""
+        before, self._chooser = self._chooser, chooser
+        self.balancer = chooser.balancer
+        chooser.learn(self._live)
+        self._observe()
+        self._tasks.spawn(before.close(), name=f"end of the balancer {before.balancer.name} of {self.name}")
+
     def use(self, policy_set: PolicySet) -> None:
         """Have other policies judge the endpoints, which learn of all that there are; nothing is left of those before.
 
@@ -121,13 +130,16 @@ class Service:
         before, self._policy_set = self._policy_set, policy_set
         before.retire()
         self.group = policy_set.group
-        self._observers = Observers((self.balancer, *policy_set.policies), self._clock)
-        self._observed = self._observers.of_attempts
+        self._observe()
         with self.group.at_once():
             self.group.replace(self._live)
             Observers(policy_set.policies, self._clock).changed((), self._live)
         if before.policies:
             self._tasks.spawn(before.close(), name=f"end of policies of {self.name}")
+
+    def _observe(self) -> None:
+        self._observers = Observers((self.balancer, *self.policies), self._clock)
+        self._observed = self._observers.of_attempts
 
     def _declare(self, metrics: Metrics) -> None:
         self._past = dict.fromkeys(_COUNTED, 0)
@@ -141,7 +153,7 @@ class Service:
 
     async def start(self) -> None:
         """Begin discovery; returns when the balancer is ready for its list, or after FIRST_ANSWER_S without one."""
-        await self.balancer.start()
+        can_choose = await self._chooser.started()
         await self._policy_set.started()
         await self._discovery.start()
         self._tasks.spawn(self._watch(), name=f"discovery of {self.name}")
@@ -153,8 +165,8 @@ class Service:
                 await self._known.wait()
         except TimeoutError:
             logger.warning("service %s: no endpoints are known yet", self.name)
-        if self.group.usable:
-            await self.balancer.warm_up(self.group.usable)
+        if can_choose:
+            await self._chooser.warm_up(self.group.usable)
         if self._wants_tls:
             await self._tls.ready()
 
@@ -165,8 +177,8 @@ class Service:
             endpoint.pool.close()
         await self._discovery.close()
         async with AsyncExitStack() as stack:  # each is closed, whatever the others raise
-            for plugin in (self.balancer, self._policy_set):
-                stack.push_async_callback(plugin.close)
+            for plugins in (self._chooser, self._policy_set):
+                stack.push_async_callback(plugins.close)
 
     async def call(self, request: Request) -> Response:
         """Send `request` to an endpoint; raises UpstreamError.
@@ -261,7 +273,8 @@ class Service:
             self._retired.append(gone)
         with self.group.at_once():
             self.group.replace(self._live)
-            self._observers.changed(before, self._live)
+            self._chooser.learn(self._live)
+            Observers(self.policies, self._clock).changed(before, self._live)
         if self._known.is_set() and self._wants_tls:
             self._tasks.spawn(self._tls.ready(), name=f"TLS of {self.name}")
 

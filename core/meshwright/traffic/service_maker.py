@@ -1,21 +1,26 @@
-"""`ServiceMaker`: services with their policies, made of the configuration; what they do goes elsewhere."""
+"""`ServiceMaker`: services with balancers and policies, made of the configuration; what they do goes elsewhere."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from meshwright.config.model import ServiceConfig
 from meshwright.config.plugin_use import Kind, PluginUse
+from meshwright.config.problems import KeyPath
 from meshwright.net.client_tls import ClientTls
+from meshwright.traffic.chooser import Chooser
 from meshwright.traffic.part_maker import PartMaker
 from meshwright.traffic.parts import Part
 from meshwright.traffic.policy_set import PolicySet
 from meshwright.traffic.pool import PoolLimits
 from meshwright.traffic.service import Service
 from meshwright.traffic.snapshot import Upstream
+
+_APART: Mapping[str, object] = {"filters": (), "policies": (), "panic_threshold": 0.0, "balancer": None}
+"""What does not count as a change of the service itself: each is a part of its own."""
 
 
 @dataclass(slots=True)
@@ -29,18 +34,22 @@ class ServiceMaker:
         """Return the service of that name; what its plugins refuse is noted, and None returned."""
         maker, path, key = self.maker, ("services", name), ("service", name)
         with maker.noting_problems():
-            # Filters and policies are parts of their own.
-            itself = config.model_copy(update={"filters": (), "policies": (), "panic_threshold": 0.0})
+            itself = config.model_copy(update=_APART)
             if config.app is not None:
                 return maker.part(key, itself, path, lambda part: self._application(name, config))
             discovery = config.discovery or self._static(config)
             fingerprint = (
                 itself if config.endpoints is None else itself.model_copy(update={"endpoints": ()}),
-                maker.registry.find("balancer", config.balancer.name).target,
                 maker.registry.find("discovery", discovery.name).target,
             )
-            service = maker.part(key, fingerprint, path, lambda part: self._balanced(name, config, discovery, part))
+            chooser = self._chooser(name, config, fingerprint)
+            service = maker.part(
+                key, fingerprint, path, lambda part: self._balanced(name, config, chooser, discovery, part)
+            )
             taken_over = maker.took_over(key)
+            if taken_over and not maker.took_over(_key_of_chooser(name)):
+                chooser.succeed(service)
+                self.changes.append(partial(service.choose_by, chooser))
             self._give_policies(service, config, taken_over)
             if config.endpoints is not None and taken_over:
                 # One that is taken over uses them from the commit on; a new one learns them by its discovery.
@@ -62,15 +71,29 @@ class ServiceMaker:
         assert options is not None
         return PluginUse("static", options.model_validate({"endpoints": endpoints}))
 
-    def _balanced(self, name: str, config: ServiceConfig, discovery: PluginUse, part: Part) -> Service:
-        def build(kind: Kind, use: PluginUse) -> Any:
-            context = self.maker.context(("services", name, kind, use.name), part, service=name)
-            return self.maker.registry.build(kind, use.name, use.checked, context)
+    def _chooser(self, name: str, config: ServiceConfig, service: object) -> Chooser:
+        """Return the one in use if the balancer and the service, whose fingerprint is given, are what they were."""
+        use = config.balancer
+        path = ("services", name, "balancer", use.name)
+        fingerprint = (service, use, self.maker.registry.find("balancer", use.name).target)
 
+        def make(part: Part) -> Chooser:
+            return Chooser(self._build("balancer", use, path, name, part), tasks=part.tasks)
+
+        return self.maker.part(_key_of_chooser(name), fingerprint, path, make)
+
+    def _build(self, kind: Kind, use: PluginUse, path: KeyPath, service: str, part: Part) -> Any:
+        context = self.maker.context(path, part, service=service)
+        return self.maker.registry.build(kind, use.name, use.checked, context)
+
+    def _balanced(
+        self, name: str, config: ServiceConfig, chooser: Chooser, discovery: PluginUse, part: Part
+    ) -> Service:
+        path = ("services", name, "discovery", discovery.name)
         return Service(
             name,
-            balancer=build("balancer", config.balancer),
-            discovery=build("discovery", discovery),
+            chooser=chooser,
+            discovery=self._build("discovery", discovery, path, name, part),
             limits=_limits(config),
             metrics=part.metrics,
             clock=self.maker.resources.clock,
@@ -95,15 +118,17 @@ class ServiceMaker:
             self.changes.append(partial(service.use, policy_set))
 
     def _policy_set(self, service: Service, config: ServiceConfig, part: Part) -> PolicySet:
-        def build(index: int, use: PluginUse) -> Any:
-            path = ("services", service.name, "policies", index, use.name)
-            context = self.maker.context(path, part, service=service.name)
-            return self.maker.registry.build("policy", use.name, use.checked, context)
-
-        policies = [build(index, use) for index, use in enumerate(config.policies)]
+        policies = [
+            self._build("policy", use, ("services", service.name, "policies", index, use.name), service.name, part)
+            for index, use in enumerate(config.policies)
+        ]
         policy_set = PolicySet(policies, panic_threshold=config.panic_threshold, tasks=part.tasks)
         policy_set.attach(service)
         return policy_set
+
+
+def _key_of_chooser(service: str) -> tuple[str, str]:
+    return "balancer", service
 
 
 def _limits(config: ServiceConfig) -> PoolLimits:

@@ -15,6 +15,7 @@ from meshwright.http1.server import HttpServerProtocol
 from meshwright.http1.server_state import ServerState
 from meshwright.http1.settings import ServerLimits, ServerSettings
 from meshwright.traffic.chain import compose
+from meshwright.traffic.chooser import Chooser
 from meshwright.traffic.counts import LiveRoute, RouteCounts
 from meshwright.traffic.gateway import Gateway
 from meshwright.traffic.pool import PoolLimits
@@ -162,13 +163,15 @@ class OneRoute(Router[NoOptions]):
 @asynccontextmanager
 async def service_of(*urls: str, limits: PoolLimits | None = None) -> AsyncIterator[Service]:
     """Run a service with the endpoints of these URLs."""
+    chooser = Chooser(WeightedRoundRobin(NoOptions(), Context()))
     service = Service(
         "orders",
-        balancer=WeightedRoundRobin(NoOptions(), Context()),
+        chooser=chooser,
         discovery=Listed(*urls),
         limits=limits or PoolLimits(),
         metrics=Metrics(),
     )
+    await chooser.start()
     await service.start()
     try:
         yield service

@@ -1,110 +1,21 @@
-"""What a reload does to a service's policies, filters and balancer, and to what they have decided."""
+"""What a reload does to a service's policies and filters, and to what they have decided."""
 
 from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from meshwright.traffic.gateway import Gateway
-from meshwright.traffic.service import Service
-from meshwright_sdk import ConfigDocument, ConfigError
+from meshwright_sdk import ConfigError
 from meshwright_sdk.testing import make_request
 from tests.core.http1.wire import Wire, scripted_upstream, until
-
-OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
-PLUGINS = '''
-from meshwright_sdk import EndpointPolicy, Filter, Options
-
-class JudgeOptions(Options):
-    """Options of `judge`."""
-    word: str = "a"
-    refused: bool = False
-    fails: str = ""
-
-class Judge(EndpointPolicy[JudgeOptions]):
-    """Knows its life and its endpoints."""
-
-    def __init__(self, options, context):
-        super().__init__(options, context)
-        self.life = []
-        self.endpoints = []
-        if options.refused:
-            raise ValueError("word: expected another; got this")
-
-    async def start(self):
-        self.life.append("start")
-        if self.options.fails:
-            raise OSError(self.options.fails)
-
-    async def close(self):
-        self.life.append("close")
-
-    def added(self, endpoint):
-        self.endpoints.append(endpoint)
-
-class Second(Judge):
-    """Another one."""
-
-class Stamp(Filter[JudgeOptions]):
-    """Puts its word on answers, and counts."""
-    count = 0
-
-    async def __call__(self, request, call_next):
-        self.count += 1
-        assert (self.context.service, self.context.route) == ("shop", None)
-        response = await call_next(request)
-        response.headers["x-stamp"] = response.headers.get("x-stamp", "") + self.options.word + str(self.count)
-        return response
-'''
+from tests.core.traffic.bench import OK, Bench
 
 
 async def say_nothing(wire: Wire) -> None:
     await wire.message()
     await wire.rest()
-
-
-class Bench:
-    """A gateway without listeners, with one service."""
-
-    def __init__(self, folder: Path, *urls: str) -> None:
-        self.folder = folder
-        (folder / "judge.py").write_text(PLUGINS)
-        self.gateway = Gateway()
-        self.urls = urls
-        self.version = 0
-
-    def document(self, more: str) -> ConfigDocument:
-        endpoints = ", ".join(f'"{url}"' for url in self.urls)
-        text = f"""
-plugins: [./judge.py]
-routes: [{{name: one, match: {{path: /one}}, to: shop}}, {{name: two, to: shop}}]
-services: {{shop: {{endpoints: [{endpoints}], {more}}}}}
-"""
-        return ConfigDocument(text=text, name="gateway.yaml", base_dir=self.folder)
-
-    async def apply(self, more: str) -> None:
-        self.version += 1
-        await self.gateway.commit(await self.gateway.prepare(self.document(more), self.version))
-
-    @property
-    def service(self) -> Service:
-        assert self.gateway.snapshot is not None
-        service = self.gateway.snapshot.services["shop"]
-        assert isinstance(service, Service)
-        return service
-
-    @property
-    def policies(self) -> tuple[Any, ...]:
-        return self.service.policies
-
-    async def stamp(self, path: str = "/") -> str:
-        response = await self.gateway.handle(make_request(url=path))
-        response.settle()
-        assert response.status == 200
-        return response.headers["x-stamp"]
 
 
 @pytest.fixture
@@ -132,7 +43,7 @@ async def test_policies_that_do_not_change_go_on_with_what_they_have_decided(ben
 
 @pytest.mark.parametrize(
     "changed",
-    ["balancer: weighted_round_robin", "policies: [judge: {word: b}]", "policies: [second]", "panic_threshold: 10%"],
+    ["balancer: round_robin", "policies: [judge: {word: b}]", "policies: [second]", "panic_threshold: 10%"],
 )
 async def test_a_change_of_policies_leaves_no_judgement_and_keeps_the_service(bench: Bench, changed: str) -> None:
     await bench.apply("policies: [judge: {word: a}]")

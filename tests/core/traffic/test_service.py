@@ -8,6 +8,7 @@ from random import Random
 import pytest
 
 from meshwright.traffic import service as service_module
+from meshwright.traffic.chooser import Chooser
 from meshwright.traffic.pool import PoolLimits
 from meshwright.traffic.service import Service
 from meshwright_plugins.balancers.weighted_round_robin import WeightedRoundRobin
@@ -65,15 +66,18 @@ class Told(Discovery[NoOptions]):
         self.closed = True
 
 
-def make_service(
+async def make_service(
     discovery: Discovery[NoOptions],
     metrics: Metrics | None = None,
     host: str = "keep",
     balancer: AnyBalancer | None = None,
 ) -> Service:
+    round_robin = WeightedRoundRobin(NoOptions(), Context(random=Random(1)))  # which begins with the first
+    chooser = Chooser(balancer or round_robin)
+    await chooser.start()
     return Service(
         "orders",
-        balancer=balancer or WeightedRoundRobin(NoOptions(), Context(random=Random(1))),  # which begins with the first
+        chooser=chooser,
         discovery=discovery,
         limits=PoolLimits(),
         metrics=metrics or Metrics(),
@@ -85,7 +89,7 @@ def make_service(
 async def service_to(*upstreams: ScriptedUpstream, host: str = "keep") -> AsyncIterator[tuple[Service, Told]]:
     discovery = Told()
     discovery.reports.put_nowait([Instance(url=upstream.url) for upstream in upstreams])
-    service = make_service(discovery, host=host)
+    service = await make_service(discovery, host=host)
     await service.start()
     yield service, discovery
     await service.close()
@@ -106,10 +110,28 @@ async def test_it_is_ready_when_its_balancer_is() -> None:
 
     warm, discovery = list[Sequence[Endpoint]](), Told()
     discovery.reports.put_nowait([Instance(url="http://127.0.0.1:9")])
-    service = make_service(discovery, balancer=Warm(NoOptions(), Context()))
+    service = await make_service(discovery, balancer=Warm(NoOptions(), Context()))
     await service.start()
 
     assert warm == [service.group.usable]
+    await service.close()
+
+
+async def test_it_has_a_balancer_that_cannot_start_do_nothing() -> None:
+    class Broken(WeightedRoundRobin):
+        async def start(self) -> None:
+            raise OSError("no disk")
+
+        async def warm_up(self, endpoints: Sequence[Endpoint]) -> None:
+            raise AssertionError
+
+    discovery, chooser = Told(), Chooser(Broken(NoOptions(), Context()))
+    discovery.reports.put_nowait([Instance(url="http://127.0.0.1:9")])
+    service = Service("orders", chooser=chooser, discovery=discovery, limits=PoolLimits(), metrics=Metrics())
+    failure, ready = await asyncio.gather(chooser.start(), service.start(), return_exceptions=True)
+
+    assert isinstance(failure, OSError)
+    assert ready is None
     await service.close()
 
 
@@ -117,7 +139,7 @@ async def test_it_starts_without_endpoints_when_discovery_is_silent(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(service_module, "FIRST_ANSWER_S", 0.0)
-    service = make_service(Told())
+    service = await make_service(Told())
     await service.start()
     assert "no endpoints are known yet" in caplog.text
     with pytest.raises(NoEndpointsError) as raised:
@@ -220,7 +242,7 @@ async def test_another_weight_keeps_connections_and_counts_and_makes_a_new_seque
 
 
 async def test_two_instances_at_one_address_are_two_endpoints() -> None:
-    service = make_service(Told(), Metrics())
+    service = await make_service(Told(), Metrics())
     url = "http://127.0.0.1:9"
     service.update([Instance(url=url, zone="a"), Instance(url=url, zone="b")])
     first, second = service.endpoints
@@ -264,7 +286,7 @@ async def test_a_request_that_is_sent_once_more_is_counted_also_of_an_endpoint_t
     metrics = Metrics()
     name = "meshwright_upstream_repeats_total"
     async with scripted_upstream(once) as upstream:
-        service = make_service(Told(), metrics)
+        service = await make_service(Told(), metrics)
         service.update([Instance(url=upstream.url)])
         (endpoint,) = service.endpoints
         (await service.call(make_request())).settle()
@@ -287,7 +309,7 @@ async def test_a_request_that_finds_no_other_connection_is_not_counted_as_sent_o
         writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    service = make_service(Told())
+    service = await make_service(Told())
     service.update([Instance(url=f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")])
     (endpoint,) = service.endpoints
     (await service.call(make_request())).settle()
@@ -301,7 +323,7 @@ async def test_a_request_that_finds_no_other_connection_is_not_counted_as_sent_o
 async def test_connections_are_counted_also_those_of_endpoints_that_are_gone() -> None:
     metrics = Metrics()
     async with scripted_upstream(answer) as upstream:
-        service = make_service(Told(), metrics)
+        service = await make_service(Told(), metrics)
         service.update([Instance(url=upstream.url)])
         (endpoint,) = service.endpoints
         (await service.call(make_request())).settle()

@@ -9,6 +9,7 @@ from random import Random
 
 import pytest
 
+from meshwright.traffic.chooser import Chooser
 from meshwright.traffic.policy_set import PolicySet
 from meshwright.traffic.pool import PoolLimits
 from meshwright.traffic.service import Service
@@ -111,9 +112,11 @@ async def service_to(
     host: str = "keep",
     limits: PoolLimits | None = None,
 ) -> AsyncIterator[Service]:
+    chooser = Chooser(balancer or build(RoundRobin, random=Random(1)))  # which begins with the first
+    await chooser.start()
     service = Service(
         "orders",
-        balancer=balancer or build(RoundRobin, random=Random(1)),  # which begins with the first
+        chooser=chooser,
         discovery=build(Static, endpoints=[upstream.url for upstream in upstreams]),
         limits=limits or PoolLimits(),
         metrics=Metrics(),

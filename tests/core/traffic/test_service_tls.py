@@ -13,6 +13,7 @@ import pytest
 
 from meshwright.config.model import ServiceTlsConfig
 from meshwright.net.client_tls import ClientTls
+from meshwright.traffic.chooser import Chooser
 from meshwright.traffic.pool import Pool, PoolLimits
 from meshwright.traffic.service import Service
 from meshwright_plugins.balancers.weighted_round_robin import WeightedRoundRobin
@@ -41,14 +42,16 @@ async def service_to(
         instance = Instance(url=upstream.url.replace("http:", "https:"))
         late = tls.pop("late", False)
         discovery.reports.put_nowait([] if late else [instance])
+        chooser = Chooser(WeightedRoundRobin(NoOptions(), Context()))
         service = Service(
             "orders",
-            balancer=WeightedRoundRobin(NoOptions(), Context()),
+            chooser=chooser,
             discovery=discovery,
             limits=PoolLimits(),
             metrics=Metrics(),
             tls=ClientTls(ServiceTlsConfig.model_validate(tls), folder),
         )
+        await chooser.start()
         await service.start()
         if late:
             discovery.reports.put_nowait([instance])
