@@ -66,6 +66,13 @@ class Told(Discovery[NoOptions]):
         self.closed = True
 
 
+class NeverWarm(WeightedRoundRobin):
+    """Must not be told to warm up."""
+
+    async def warm_up(self, endpoints: Sequence[Endpoint]) -> None:
+        raise AssertionError
+
+
 async def make_service(
     discovery: Discovery[NoOptions],
     metrics: Metrics | None = None,
@@ -118,12 +125,9 @@ async def test_it_is_ready_when_its_balancer_is() -> None:
 
 
 async def test_it_has_a_balancer_that_cannot_start_do_nothing() -> None:
-    class Broken(WeightedRoundRobin):
+    class Broken(NeverWarm):
         async def start(self) -> None:
             raise OSError("no disk")
-
-        async def warm_up(self, endpoints: Sequence[Endpoint]) -> None:
-            raise AssertionError
 
     discovery, chooser = Told(), Chooser(Broken(NoOptions(), Context()))
     discovery.reports.put_nowait([Instance(url="http://127.0.0.1:9")])
@@ -139,7 +143,7 @@ async def test_it_starts_without_endpoints_when_discovery_is_silent(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(service_module, "FIRST_ANSWER_S", 0.0)
-    service = await make_service(Told())
+    service = await make_service(Told(), balancer=NeverWarm(NoOptions(), Context()))
     await service.start()
     assert "no endpoints are known yet" in caplog.text
     with pytest.raises(NoEndpointsError) as raised:
