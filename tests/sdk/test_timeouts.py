@@ -372,3 +372,37 @@ async def test_many_in_time_leave_nothing_behind() -> None:
         assert clock_pending <= 1
 
     assert timeouts._slots == {}
+
+
+async def test_who_sleeps_until_the_same_tick_wakes_in_the_same_turn() -> None:
+    clock, tasks = ManualClock(), Tasks()
+    timeouts, woken = Timeouts(clock), []
+
+    async def sleeper(number: int) -> None:
+        await timeouts.until_due(clock.monotonic() + 1)
+        woken.append(number)
+
+    for number in range(3):
+        tasks.spawn(sleeper(number), name=f"sleeper {number}")
+    await clock.advance(1.0)
+    assert woken == []
+    await clock.advance(MOST_LATE_S)
+
+    assert woken == [0, 1, 2]
+    assert len(timeouts) == 0
+
+
+async def test_a_sleeper_that_is_cancelled_wakes_no_more() -> None:
+    clock, tasks = ManualClock(), Tasks()
+    timeouts = Timeouts(clock)
+
+    async def sleeper() -> None:
+        await timeouts.until_due(clock.monotonic() + 1)
+
+    task = tasks.spawn(sleeper(), name="sleeper")
+    await clock.advance(0.5)
+    task.cancel()
+    await clock.advance(1)
+
+    assert task.cancelled()
+    assert len(timeouts) == 0

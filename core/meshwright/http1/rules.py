@@ -231,26 +231,33 @@ def _lines_of(fields: Sequence[tuple[bytes, bytes]]) -> list[bytes]:
 
 
 class MessageWriter:
-    """Writes the messages of one connection as `write_message` does; fields that repeat the last ones are there.
+    """Writes the messages of one connection as `write_message` does; fields that repeat earlier ones are there.
 
     Those in front which are alike from message to message are kept as they are written: what differs, such as the id
-    of a request, nearly always stands behind them, where filters put it.
+    of a request, nearly always stands behind them, where filters put it. One message of another kind, such as a
+    refusal among answers, changes nothing of what is kept; a second one in a row does.
     """
 
-    __slots__ = ("_alike", "_lines")
+    __slots__ = ("_alike", "_lines", "_strange")
 
     def __init__(self) -> None:
         self._alike: RawHeaders = []
         self._lines = b""
+        self._strange = True  # the last message was not like those before
 
     def write(self, start: bytes, fields: RawHeaders, more: Sequence[bytes], content: bytes) -> bytes:
         alike = self._alike
         if alike and fields == alike:
+            self._strange = False
             return b"\r\n".join((start, self._lines, *more, b"", content))
         if not alike or fields[: len(alike)] != alike:
+            if not self._strange:
+                self._strange = True
+                return write_message(start, fields, more, content)
             alike = self._learn(fields)
             if not alike:
                 return write_message(start, fields, more, content)
+        self._strange = False
         return b"\r\n".join((start, self._lines, *_lines_of(fields[len(alike) :]), *more, b"", content))
 
     def _learn(self, fields: RawHeaders) -> RawHeaders:

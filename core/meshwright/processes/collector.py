@@ -9,7 +9,7 @@ from contextlib import contextmanager
 RELOADS_UNSEEN = 50
 """After how many reloads it looks at everything once: 20 ms for a small configuration, 0.3 s for 10,000 routes."""
 
-YOUNG_OBJECTS = 10_000
+YOUNG_OBJECTS = 50_000
 """So many objects more than before, and it looks at them. Python's 700 are there again and again only because some
 requests are on their way, for what these make ends by its counts: to look at it was 4 % of a request."""
 

@@ -100,6 +100,18 @@ def test_a_list_of_fields_that_was_changed_after_it_was_written_is_another_one()
     assert writer.write(b"x", fields, (), b"") == b"x\r\n\r\n"
 
 
+def test_one_message_of_another_kind_is_not_learnt_and_two_are() -> None:
+    writer, answer, refusal = MessageWriter(), [(b"a", b"1"), (b"b", b"2")], [(b"c", b"3")]
+    writer.write(b"x", answer, (), b"")
+    writer.write(b"x", refusal, (), b"")
+    assert writer._alike == answer
+
+    writer.write(b"x", answer, (), b"")
+    writer.write(b"x", refusal, (), b"")
+    writer.write(b"x", refusal, (), b"")
+    assert writer._alike == refusal
+
+
 FIELDS = st.sampled_from(
     [
         (b"host", b"a"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from math import ceil
+from time import thread_time
 from typing import Any, ClassVar
 
 from pydantic import Field, NonNegativeInt, PositiveInt
@@ -23,6 +24,7 @@ from meshwright_sdk import (
     Request,
     Response,
     Size,
+    Timeouts,
     problem,
 )
 from meshwright_sdk.errors import OverloadError
@@ -31,6 +33,13 @@ from meshwright_sdk.pulse import BEAT_S
 logger = logging.getLogger("meshwright.overload")
 
 TURN_S = 0.1
+AT_ONCE_PER_S = 2_500
+"""So many refusals in a second are given at once: they take a tenth of a core, and would take half as much again if
+they were held back."""
+HOLDING_S = 10.0
+"""How long all are held back when there were more: then it is clients who come again, the sooner the more often."""
+TOGETHER_PER_S = 50
+"""So often in a second refusals leave that were held back; a client's process that sleeps is woken for many at once."""
 CALM_S = 5.0
 """How long nothing may be refused before the log says so."""
 
@@ -58,8 +67,8 @@ class OverloadOptions(Options):
     )
     hold: Duration = Field(
         Duration("500ms"),
-        description="How long a refusal is held back, give or take a half. The client's connection waits so long, "
-        "which costs nothing, and cannot bring the next request, which would. 0s to refuse at once.",
+        description="How long refusals are held back, give or take a half, where there are more than 2,500 in a "
+        "second. The client's connection waits so long and cannot bring the next request. 0s to refuse at once.",
     )
     max_held: NonNegativeInt = Field(
         10_000, description="Refusals held back at once in each worker; those above it are given at once."
@@ -74,15 +83,17 @@ class Overload(Filter[OverloadOptions]):
 
     Ten times a second it looks how long a turn of the event loop takes, which is about how long requests wait to be
     handled, and turns the rate of requests that it lets in until the lag is `max_lag`: by up to 10 percent down or 5
-    percent up in 100 ms, and down only while the lag gets no shorter by itself, and to no less than 70 percent of what
-    was served in the last second. The highest priorities fill this rate first; within the one where it ends, requests
-    pass by chance. At least 2 percent pass, or nothing would tell when it is better. Memory near its limit and too
-    many requests in flight have the same effect. The answer is 503, code `overloaded`, with `retry-after`; no filter
-    inside of it runs.
+    percent up in 100 ms; up by half of the time that the process was idle, for more is not there; down only while the
+    lag gets no shorter by itself, and to no less than 70 to 100 percent of what was served in the last second, the less
+    the longer the lag. The highest priorities fill this rate first; within the one where it ends, requests pass by
+    chance. At least 2 percent pass, or nothing would tell when it is better. Memory near its limit and too many
+    requests in flight have the same effect. The answer is 503, code `overloaded`, with `retry-after`; no filter inside
+    of it runs.
 
-    A refusal costs this process about half of what a small proxied request does: reading it and writing the answer. At
-    twice the load refusing alone would leave no time for anything else. So refusals are held back for a while (`hold`):
-    clients that keep their connections come less often then, and hardly any time goes into refusing.
+    A refusal costs this process about half of what a small proxied request does: reading it and writing the answer.
+    Clients that come again at once could make so many of them that nothing else is done. So when there are more than
+    2,500 in a second, refusals are held back for a while (`hold`): clients that keep their connections come less often
+    then. To hold one back costs half as much again, which is why fewer are given at once.
 
     Put it outside of everything but `request_id` and `priority`, on every route.
 
@@ -106,9 +117,17 @@ class Overload(Filter[OverloadOptions]):
         self._admission = Admission(options.max_lag, context.random)
         self._lags: list[float] = []
         self._turned_s = context.clock.monotonic()
+        self._worked_s = thread_time()
         self._told_s: float | None = None  # when it last refused, as long as that is told
         self._in_flight = 0
         self._held = 0
+        self._at_once = AT_ONCE_PER_S
+        self._holding_until_s: float | None = None
+        self._hold_s = float(options.hold)
+        self._max_held = options.max_held
+        self._timeouts = Timeouts(context.clock)
+        self._now = context.clock.monotonic
+        self._random = context.random.random
         self._bounds = _bounds(options.max_in_flight)
         limit = options.memory_limit or cgroup_limit_bytes()
         self._memory_limit = limit
@@ -138,14 +157,20 @@ class Overload(Filter[OverloadOptions]):
         await self.context.pulse.leave(self._feel)
 
     async def __call__(self, request: Request, call_next: CallNext) -> Response:
-        priority = request.priority
-        if not self._admission.admits(priority):
-            return await self._refuse(priority)
-        bounds = self._bounds
+        priority, bounds = request.priority, self._bounds
+        if not self._admission.admits(priority) or (bounds is not None and self._in_flight >= bounds[priority]):
+            self._refused[priority].value += 1
+            if self._at_once:
+                self._at_once -= 1
+            elif self._hold_s and self._held < self._max_held:
+                self._held += 1
+                try:
+                    await self._timeouts.until_due(self._end_of_hold())
+                finally:
+                    self._held -= 1
+            return Response(OverloadError.status, Headers.from_raw(self._fields.copy()), Body(self._content))
         if bounds is None:
             return await call_next(request)
-        if self._in_flight >= bounds[priority]:
-            return await self._refuse(priority)
         self._in_flight += 1
         try:
             response = await call_next(request)
@@ -172,16 +197,8 @@ class Overload(Filter[OverloadOptions]):
     def _leave(self, error: BaseException | None) -> None:
         self._in_flight -= 1
 
-    async def _refuse(self, priority: int) -> Response:
-        self._refused[priority].value += 1
-        hold_s = self.options.hold
-        if hold_s and self._held < self.options.max_held:
-            self._held += 1
-            try:
-                await self.context.clock.sleep(hold_s * (0.5 + self.context.random.random()))
-            finally:
-                self._held -= 1
-        return Response(OverloadError.status, Headers.from_raw(self._fields.copy()), Body(self._content))
+    def _end_of_hold(self) -> float:
+        return ceil((self._now() + self._hold_s * (0.5 + self._random())) * TOGETHER_PER_S) / TOGETHER_PER_S
 
     def _feel(self, lag_s: float, now: float) -> None:
         """Gather the lags of a turn, and end it when its time is over.
@@ -191,10 +208,23 @@ class Overload(Filter[OverloadOptions]):
         self._lags.append(lag_s)
         span_s = now - self._turned_s
         if span_s >= TURN_S:
-            self._admission.turn(_lower_quartile(self._lags), span_s, self._spare())
+            worked_s = thread_time()
+            idle = max(0.0, 1 - (worked_s - self._worked_s) / span_s)
+            self._worked_s = worked_s
+            self._admission.turn(_lower_quartile(self._lags), span_s, idle=idle, spare=self._spare())
+            self._allow(span_s, now)
             self._lags.clear()
             self._turned_s = now
             self._tell()
+
+    def _allow(self, span_s: float, now: float) -> None:
+        """Allow as many more refusals at once as come in a turn, and for a while none where those were not enough."""
+        if self._at_once:
+            self._at_once = min(AT_ONCE_PER_S, self._at_once + round(AT_ONCE_PER_S * span_s))
+        elif self._holding_until_s is None:
+            self._holding_until_s = now + HOLDING_S
+        elif now >= self._holding_until_s:
+            self._holding_until_s, self._at_once = None, AT_ONCE_PER_S
 
     def _tell(self) -> None:
         """Log when refusing begins, and when it has ended for a while."""

@@ -13,15 +13,22 @@ FASTEST_FALL = 0.1
 FASTEST_RISE = 0.05
 STEP_S = 0.1
 """The shares by which the rate falls or rises in so many seconds, at the most."""
+IDLE_TAKEN = 0.5
+"""The rate rises by no more than this share of the time that was idle: what is not there cannot be taken."""
+LEAST_RISE = 0.003
+"""It rises by so much all the same: those who come as fast as they are served leave no time idle."""
 LONGEST_STEP = 4.0
 """A turn counts for no more than so many of these steps."""
-MEMORY = 0.5
-"""How much of what is known of the arrivals a turn replaces by what it has seen."""
+MEMORY = 0.25
+"""How much of what is known of the arrivals a turn replaces by what it has seen: after a pause all come at once, and
+those of a high priority are not to be refused for it."""
 DRAINING = 0.95
 """A lag below so much of the one before is getting shorter."""
 SERVED_MEMORY = 0.1
+DEEPENING = 0.03
 LEAST_OF_SERVED = 0.7
-"""The rate is no less than this share of what was served in the last second, whatever a pause makes of the lag."""
+"""The rate is no less than what was served in the last second, less this share of it for each time that the lag is
+longer than its target, and never less than that share: a pause makes the lag long, not the process slow."""
 SLACK = 1.5
 """The rate is let go when it is so many times what comes."""
 LEAST_SHARE = 0.02
@@ -59,11 +66,14 @@ class Admission:
             return True
         return False
 
-    def turn(self, lag_s: float, span_s: float, spare: float = 1.0) -> None:
-        """End a turn of `span_s` seconds with that lag; `spare` is the share that other limits leave, 0 to 1."""
+    def turn(self, lag_s: float, span_s: float, *, idle: float = 1.0, spare: float = 1.0) -> None:
+        """End a turn of `span_s` seconds with that lag, for `idle` of which, 0 to 1, the process did not work.
+
+        `spare` is the share of requests that other limits leave, 0 to 1.
+        """
         came = sum(self._came) / span_s
         self._remember(span_s)
-        self._steer(lag_s, came, self._let_in / span_s, min(span_s / STEP_S, LONGEST_STEP))
+        self._steer(lag_s, came, self._let_in / span_s, idle, min(span_s / STEP_S, LONGEST_STEP))
         self._let_in = 0
         self._came = [0] * LEVELS
         allowed = sum(self._arrivals) * max(spare, LEAST_SHARE) if spare < 1 else None
@@ -76,7 +86,7 @@ class Admission:
             known + MEMORY * (count / span_s - known) for known, count in zip(self._arrivals, self._came, strict=True)
         ]
 
-    def _steer(self, lag_s: float, came: float, let_in: float, steps: float) -> None:
+    def _steer(self, lag_s: float, came: float, let_in: float, idle: float, steps: float) -> None:
         """Turn the rate; while a queue that is too long gets shorter by itself it stays, or it would fall too far."""
         before_s, self.lag_s = self.lag_s, lag_s
         self._served += SERVED_MEMORY * steps * (let_in - self._served)
@@ -86,11 +96,12 @@ class Admission:
                 return  # one late turn is no overload
             self.rate = max(let_in, self._served)
         if distance > 0:
-            self.rate *= 1 + FASTEST_RISE * steps * distance
+            self.rate *= 1 + steps * min(FASTEST_RISE * distance, max(IDLE_TAKEN * idle, LEAST_RISE))
         elif lag_s >= DRAINING * before_s:
             self.rate *= 1 + FASTEST_FALL * steps * max(-1.0, distance)
         usual = max(came, sum(self._arrivals))
-        self.rate = max(self.rate, LEAST_OF_SERVED * self._served, LEAST_SHARE * usual, 1.0)
+        least = self._served * max(LEAST_OF_SERVED, 1 + DEEPENING * min(0.0, distance))
+        self.rate = max(self.rate, least, LEAST_SHARE * usual, 1.0)
         if self.rate > SLACK * usual:
             self.rate = None
 
