@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from meshwright.traffic.observers import Observers
+from meshwright.traffic.observers import tell_changes
 from meshwright.traffic.plugin_set import PluginSet
 from meshwright_sdk.balancing import AnyBalancer, Endpoint
-from meshwright_sdk.clock import SystemClock
 from meshwright_sdk.endpoint_group import EndpointGroup
 from meshwright_sdk.tasks import Tasks
 
@@ -29,7 +28,6 @@ class Chooser(PluginSet):
     def __init__(self, balancer: AnyBalancer, *, tasks: Tasks | None = None) -> None:
         super().__init__((balancer,), tasks=tasks)
         self.balancer = balancer
-        self._observers = Observers((balancer,), SystemClock())
         self._known: Sequence[Endpoint] = ()
         self._service: Chosen | None = None
 
@@ -48,7 +46,7 @@ class Chooser(PluginSet):
     def learn(self, endpoints: Sequence[Endpoint]) -> None:
         """Tell the balancer which endpoints have come and gone since it was last told."""
         before, self._known = self._known, endpoints
-        self._observers.changed(before, endpoints)
+        tell_changes((self.balancer,), before, endpoints)
 
     async def warm_up(self, endpoints: Sequence[Endpoint]) -> None:
         """Have the balancer get ready for its first list, if there is one."""

@@ -16,31 +16,18 @@ logger = logging.getLogger("meshwright.service")
 
 
 class Observers:
-    """Tells those who define a method of `AttemptObserver`, and nobody else; a failure of one is logged.
+    """Tells those of attempts who define a method of `AttemptObserver` for them; a failure of one is logged.
 
     `of_attempts` is False where nobody wants to hear of any, so that none is made.
     """
 
-    __slots__ = ("_added", "_began", "_ended", "_now", "_removed", "of_attempts")
+    __slots__ = ("_began", "_ended", "_now", "of_attempts")
 
     def __init__(self, observers: Sequence[AttemptObserver], clock: Clock) -> None:
         self._now = clock.monotonic
-        self._added = _defined(observers, "added")
-        self._removed = _defined(observers, "removed")
         self._began = _defined(observers, "began")
         self._ended = _defined(observers, "ended")
         self.of_attempts = bool(self._began or self._ended)
-
-    def changed(self, before: Sequence[Endpoint], after: Sequence[Endpoint]) -> None:
-        """Tell of the endpoints that have come and gone."""
-        if self._added or self._removed:
-            known, present = set(before), set(after)
-            for endpoint in before:
-                if endpoint not in present:
-                    _tell(self._removed, endpoint)
-            for endpoint in after:
-                if endpoint not in known:
-                    _tell(self._added, endpoint)
 
     def begin(self, endpoint: Endpoint, request: Request) -> Attempt:
         """Return an attempt that begins now, which `end` is to follow."""
@@ -53,6 +40,19 @@ class Observers:
         attempt.response, attempt.error = response, error
         attempt.seconds = self._now() - attempt.began
         _tell(self._ended, attempt)
+
+
+def tell_changes(observers: Sequence[AttemptObserver], before: Sequence[Endpoint], after: Sequence[Endpoint]) -> None:
+    """Tell those who want to know of the endpoints that have come and gone; a failure of one is logged."""
+    removed, added = _defined(observers, "removed"), _defined(observers, "added")
+    if removed or added:
+        known, present = set(before), set(after)
+        for endpoint in before:
+            if endpoint not in present:
+                _tell(removed, endpoint)
+        for endpoint in after:
+            if endpoint not in known:
+                _tell(added, endpoint)
 
 
 def _defined(observers: Sequence[AttemptObserver], method: str) -> tuple[Callable[[Any], None], ...]:

@@ -13,7 +13,7 @@ from typing import Any
 from meshwright.net.client_tls import ClientTls
 from meshwright.traffic.carrier import Carrier
 from meshwright.traffic.chooser import Chooser
-from meshwright.traffic.observers import Observers
+from meshwright.traffic.observers import Observers, tell_changes
 from meshwright.traffic.policy_set import PolicySet
 from meshwright.traffic.pool import Pool, PoolLimits
 from meshwright.traffic.prober import Prober
@@ -133,7 +133,7 @@ class Service:
         self._observe()
         with self.group.at_once():
             self.group.replace(self._live)
-            Observers(policy_set.policies, self._clock).changed((), self._live)
+            tell_changes(policy_set.policies, (), self._live)
         if before.policies:
             self._tasks.spawn(before.close(), name=f"end of policies of {self.name}")
 
@@ -274,7 +274,7 @@ class Service:
         with self.group.at_once():
             self.group.replace(self._live)
             self._chooser.learn(self._live)
-            Observers(self.policies, self._clock).changed(before, self._live)
+            tell_changes(self.policies, before, self._live)
         if self._known.is_set() and self._wants_tls:
             self._tasks.spawn(self._tls.ready(), name=f"TLS of {self.name}")
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from meshwright.traffic.observers import Observers
+from meshwright.traffic.observers import Observers, tell_changes
 from meshwright_sdk import Attempt, ConnectError, Endpoint, EndpointPolicy, NoOptions, Response
 from meshwright_sdk.testing import ManualClock, build, make_endpoint, make_request
 
@@ -76,20 +76,21 @@ async def test_an_attempt_is_told_with_its_time_and_what_became_of_it() -> None:
 def test_endpoints_that_have_come_and_gone_are_told_and_no_others() -> None:
     diary = build(Diary)
     one, two, three = (make_endpoint(f"http://10.0.0.{n}:80") for n in range(3))
-    observers = Observers([diary, build(Indifferent)], ManualClock())
+    observers = (diary, build(Indifferent))
 
-    observers.changed((), (one, two))
-    observers.changed((one, two), (two, one))
-    observers.changed((two, one), (three, one))
+    tell_changes(observers, (), (one, two))
+    tell_changes(observers, (one, two), (two, one))
+    tell_changes(observers, (two, one), (three, one))
 
     assert diary.told == [("added", one), ("added", two), ("removed", two), ("added", three)]
 
 
 def test_what_one_raises_is_logged_and_the_others_hear_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
     diary, endpoint = build(Diary), make_endpoint()
-    observers = Observers([build(Broken), diary], ManualClock())
+    told = (build(Broken), diary)
+    observers = Observers(told, ManualClock())
 
-    observers.changed((), (endpoint,))
+    tell_changes(told, (), (endpoint,))
     attempt = observers.begin(endpoint, make_request())
     observers.end(attempt, Response(200), None)
 
