@@ -18,11 +18,13 @@ from meshwright_sdk import (
     Context,
     DownstreamError,
     Identity,
+    Match,
     NoEndpointsError,
     OverloadError,
     PluginError,
     Request,
     Response,
+    Route,
     UpstreamTimeoutError,
 )
 from meshwright_sdk.testing import FakeUpstream, ManualClock, build, check_filter, gateway, make_request
@@ -270,6 +272,30 @@ async def test_a_key_of_ones_own_says_what_has_an_answer() -> None:
     assert (await answer(fallback, FakeUpstream(ConnectError("x")), headers={"x-user": "ann"}))[2] == b"ann's"
     with pytest.raises(ConnectError):
         await answer(fallback, FakeUpstream(ConnectError("x")), headers={"x-user": "bob"})
+
+
+async def test_an_answer_is_kept_for_the_port_that_was_asked_for() -> None:
+    fallback = build(Fallback, last_good={})
+    await fallback(make_request(headers={"host": "a:1337"}), FakeUpstream(Response.text("see http://a:1337/")))
+
+    with pytest.raises(ConnectError):
+        await answer(fallback, FakeUpstream(ConnectError("x")), headers={"host": "a"})
+
+
+@pytest.mark.parametrize("options", [{}, {"key": "path"}])
+async def test_a_fallback_of_every_route_keeps_the_answers_of_each_apart(options: dict[str, str]) -> None:
+    fallback = build(Fallback, last_good=options)
+
+    def on(route: str) -> Request:
+        request = make_request()
+        request.route = Route(route, Match(), FakeUpstream())
+        return request
+
+    await fallback(on("beta"), FakeUpstream(Response.text("beta")))
+
+    assert (await fallback(on("beta"), FakeUpstream(ConnectError("x")))).body.data == b"beta"
+    with pytest.raises(ConnectError):
+        await fallback(on("stable"), FakeUpstream(ConnectError("x")))
 
 
 def with_service(*answers: Any, **options: Any) -> tuple[Fallback, list[tuple[str, Request]]]:

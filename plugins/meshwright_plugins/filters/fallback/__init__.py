@@ -50,7 +50,7 @@ class Fallback(Filter[FallbackOptions]):
         self._reasons = frozenset(options.on)
         self._statuses = every_status(each for each in options.on if each not in WORDS)
         self._by_hand = False
-        self._kept = LastGood(options.last_good, context.clock.monotonic) if options.last_good is not None else None
+        self._kept = _kept_by(options, context)
         self._steps = tuple(_steps_of(options, context))
         self._degraded = context.metrics.counters(
             "meshwright_fallback_total",
@@ -119,6 +119,14 @@ class Fallback(Filter[FallbackOptions]):
         if arguments:
             raise ValueError(f"arguments: expected none; got {', '.join(sorted(arguments))}")
         self._by_hand = action == "degrade"
+
+
+def _kept_by(options: FallbackOptions, context: Context) -> LastGood | None:
+    if options.last_good is None:
+        return None
+    return LastGood(
+        options.last_good, context.clock.monotonic, shared=context.route is None and context.service is None
+    )
 
 
 def _steps_of(options: FallbackOptions, context: Context) -> list[Step]:

@@ -46,10 +46,14 @@ class _Answer:
 
 
 class LastGood:
-    """Answers of 2xx and what they were to, the last of those that vary; none that is in part or somebody's own."""
+    """Answers of 2xx and what they were to, the last of those that vary; none that is in part or somebody's own.
 
-    def __init__(self, options: LastGoodOptions, now: Callable[[], float]) -> None:
+    `shared` is whether several routes share it: then each has answers of its own.
+    """
+
+    def __init__(self, options: LastGoodOptions, now: Callable[[], float], *, shared: bool) -> None:
         self._options = options
+        self._shared = shared
         self._now = now
         self._answers: OrderedDict[str, _Answer] = OrderedDict()
         self._size = 0
@@ -64,10 +68,13 @@ class LastGood:
 
     def _key_of(self, request: Request) -> str | None:
         if self._options.key is not None:
-            return f"{request.method} {self._options.key.of(request)}"
-        if request.identity is not None or any(request.headers.get_bytes(name) is not None for name in _PERSONAL):
+            what = self._options.key.of(request)
+        elif request.identity is not None or any(request.headers.get_bytes(name) is not None for name in _PERSONAL):
             return None
-        return f"{request.method} {request.scheme}://{request.host}{request.target}"
+        else:
+            what = request.url  # with the port that the client has named: services put it into links
+        route = request.route.name if self._shared and request.route is not None else ""
+        return f"{request.method} {route}\n{what}"
 
     def get(self, asked: Asked) -> Response | None:
         """Return the kept answer with its Age (RFC 9111, section 5.1), unless it is too old or of another variant."""
