@@ -66,28 +66,29 @@ def parse_origin(url: str) -> Origin:
 
     What came is told without its user information, which may be a password.
     """
-    shown = _USER.sub("//***@", url)
-    expected = f"url: expected http://host:port, https://host:port or unix:/path; got {shown!r}"
     if not url.isprintable():
-        raise ValueError(expected)
+        raise _unlike(url)
     if url.startswith("unix:/"):
         return Origin("http", "localhost", 80, url.removeprefix("unix:"))
     try:
         parts = urlsplit(url)
-        port = parts.port
+        host, port = parts.hostname, parts.port  # which urllib reads anew each time
     except ValueError:
-        raise ValueError(expected) from None
-    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or parts.path.strip("/") or shown != url:
-        raise ValueError(expected)
-    if not parts.hostname.isascii():
-        wanted = "a host in ASCII, where other letters are written as xn--"
-        raise ValueError(f"url: expected http://host:port with {wanted}; got {shown!r}")
-    if parts.query or parts.fragment or port == 0 or _HOST.fullmatch(parts.hostname) is None:
-        raise ValueError(expected)
-    if not _is_encodable(parts.hostname):
-        labels = f"labels of 1 to {_LONGEST_LABEL} characters, {_LONGEST_NAME} in all"
-        raise ValueError(f"url: expected a host with {labels}; got {shown!r}")
-    return Origin(parts.scheme, parts.hostname, port or _DEFAULT_PORTS[parts.scheme])
+        raise _unlike(url) from None
+    if parts.scheme not in _DEFAULT_PORTS or not host or parts.path.strip("/") or _USER.search(url) is not None:
+        raise _unlike(url)
+    if not host.isascii():
+        raise _unlike(url, "http://host:port with a host in ASCII, where other letters are written as xn--")
+    if parts.query or parts.fragment or port == 0 or _HOST.fullmatch(host) is None:
+        raise _unlike(url)
+    if not _is_encodable(host):
+        raise _unlike(url, f"a host with labels of 1 to {_LONGEST_LABEL} characters, {_LONGEST_NAME} in all")
+    return Origin(parts.scheme, host, port or _DEFAULT_PORTS[parts.scheme])
+
+
+def _unlike(url: str, expected: str = "http://host:port, https://host:port or unix:/path") -> ValueError:
+    """Return what is wrong, without user information."""
+    return ValueError(f"url: expected {expected}; got {_USER.sub('//***@', url)!r}")
 
 
 def _is_encodable(host: str) -> bool:
