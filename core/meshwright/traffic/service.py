@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from copy import copy
 from functools import partial
@@ -25,6 +25,7 @@ from meshwright_sdk.metrics import Metrics
 from meshwright_sdk.policy import AnyPolicy
 from meshwright_sdk.request import Request
 from meshwright_sdk.response import Response
+from meshwright_sdk.side_work import SideWork
 from meshwright_sdk.tasks import Tasks
 
 logger = logging.getLogger("meshwright.service")
@@ -32,6 +33,8 @@ logger = logging.getLogger("meshwright.service")
 FIRST_ANSWER_S = 5.0
 """How long the start of a service waits for discovery's first list."""
 REWATCH_S = 1.0
+ENDPOINTS_A_STEP = 100
+"""How many new endpoints are made in one turn of the loop, at about 4 µs each."""
 _SWEEP_S = 0.5
 _LOOK_S = 1.0
 _COUNTED = {
@@ -83,6 +86,7 @@ class Service:
         limits: PoolLimits,
         metrics: Metrics,
         clock: Clock | None = None,
+        side_work: SideWork | None = None,
         host: str = "keep",
         tls: ClientTls | None = None,
     ) -> None:
@@ -93,6 +97,7 @@ class Service:
         self.group = self._policy_set.group
         self._live: tuple[LiveEndpoint, ...] = ()
         self._clock = clock or SystemClock()
+        self._side_work = side_work or SideWork()
         self._observe()
         self._discovery = discovery
         self._limits = limits
@@ -252,11 +257,11 @@ class Service:
         if self._clock.monotonic() >= deadline:
             raise DeadlineError(f"service {self.name}: the time for an answer was over before the request was sent")
 
-    def update(self, instances: Sequence[Instance]) -> None:
+    def update(self, instances: Sequence[Instance], made: Mapping[Instance, LiveEndpoint] | None = None) -> None:
         """Take over discovery's list; endpoints that stay, be it with another weight, keep their pools and counts.
 
-        A list that changes nothing leaves the sequence as it is, which balancers rely on; one that changes a weight
-        makes a new one.
+        New ones are taken from `made`, as far as they are there. A list that changes nothing leaves the sequence as it
+        is, which balancers rely on; one that changes a weight makes a new one.
         """
         wanted = list(dict.fromkeys(instances))
         if wanted == [endpoint.instance for endpoint in self._live]:
@@ -265,8 +270,10 @@ class Service:
         known = {endpoint.instance: endpoint for endpoint in before}
         staying = {instance: known.pop(instance) for instance in wanted if instance in known}
         changed = {endpoint.url: endpoint for endpoint in known.values()}
+        made = made or {}
         self._live = tuple(
-            staying.get(instance) or self._endpoint(instance, changed.pop(instance.url, None)) for instance in wanted
+            staying.get(instance) or self._endpoint(instance, changed.pop(instance.url, None), made)
+            for instance in wanted
         )
         for gone in set(known.values()).difference(self._live):
             gone.pool.close()
@@ -278,12 +285,25 @@ class Service:
         if self._known.is_set() and self._wants_tls:
             self._tasks.spawn(self._tls.ready(), name=f"TLS of {self.name}")
 
-    def _endpoint(self, instance: Instance, before: LiveEndpoint | None) -> LiveEndpoint:
+    def _endpoint(
+        self, instance: Instance, before: LiveEndpoint | None, made: Mapping[Instance, LiveEndpoint]
+    ) -> LiveEndpoint:
         """Return the endpoint of an instance: the one before at its URL with what is new of it, or another one."""
         if before is None:
-            return LiveEndpoint(instance, self._make_pool)
+            return made.get(instance) or LiveEndpoint(instance, self._make_pool)
         before.instance = instance
         return before
+
+    def _made(self, instances: Sequence[Instance]) -> Generator[None, None, dict[Instance, LiveEndpoint]]:
+        """Make endpoints for those at new addresses."""
+        known = {endpoint.url for endpoint in self._live}
+        made: dict[Instance, LiveEndpoint] = {}
+        for instance in instances:
+            if instance.url not in known:
+                made[instance] = LiveEndpoint(instance, self._make_pool)
+                if len(made) % ENDPOINTS_A_STEP == 0:
+                    yield
+        return made
 
     @property
     def _wants_tls(self) -> bool:
@@ -305,7 +325,7 @@ class Service:
         while True:
             try:
                 async for instances in self._discovery.watch():
-                    self.update(instances)
+                    self.update(instances, await self._side_work.run(self._made(instances)))
                     self._known.set()
                 return
             except Exception:

@@ -97,6 +97,7 @@ class ServiceMaker:
             limits=_limits(config),
             metrics=part.metrics,
             clock=self.maker.resources.clock,
+            side_work=self.maker.resources.side_work,
             host=config.host,
             tls=ClientTls(config.tls, self.maker.config.document.base_dir),
         )

@@ -139,6 +139,19 @@ async def test_it_has_a_balancer_that_cannot_start_do_nothing() -> None:
     await service.close()
 
 
+async def test_many_new_endpoints_are_made_a_few_in_a_turn_and_come_all_at_once() -> None:
+    async with service_to() as (service, discovery):
+        discovery.reports.put_nowait([Instance(url=f"http://127.0.0.1:{port}") for port in range(1, 1_001)])
+        seen = []
+        while len(service.endpoints) < 1_000:
+            seen.append(len(service.endpoints))
+            await asyncio.sleep(0)
+
+        assert len(seen) >= 1_000 / service_module.ENDPOINTS_A_STEP
+        assert set(seen) == {0}
+        assert [endpoint.url for endpoint in service.group.usable] == [endpoint.url for endpoint in service.endpoints]
+
+
 async def test_it_starts_without_endpoints_when_discovery_is_silent(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -6,22 +6,24 @@ import shutil
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Generator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from pydantic import ValidationError
 
 from meshwright_plugins.discovery.dns import Dns
 from meshwright_plugins.discovery.dns.options import parse_server
-from meshwright_sdk import Instance, Tasks
+from meshwright_sdk import Context, Instance, SideWork, Tasks
 from meshwright_sdk.testing import build, check_discovery
 from tests.plugins.noted_clock import NotedClock
 
 DNSMASQ = shutil.which("dnsmasq") or shutil.which("dnsmasq", path="/usr/sbin:/usr/local/sbin")
 needs_dnsmasq = pytest.mark.skipif(DNSMASQ is None, reason="needs dnsmasq (Debian package dnsmasq-base)")
 WITHIN_S = 10
+
+T = TypeVar("T")
 
 
 class DnsServer:
@@ -117,6 +119,38 @@ async def test_addresses_are_reported_now_and_when_they_change(server: DnsServer
 
     assert first == [("http://10.0.0.1:8000", 1), ("http://10.0.0.2:8000", 1)]
     assert second == [("http://10.0.0.3:8000", 1)]
+
+
+class CountedWork(SideWork):
+    """Counts the steps of what is computed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.steps = 0
+
+    async def run(self, steps: Generator[None, None, T]) -> T:
+        return await super().run(self._counted(steps))
+
+    def _counted(self, steps: Generator[None, None, T]) -> Generator[None, None, T]:
+        while True:
+            try:
+                next(steps)
+            except StopIteration as done:
+                result: T = done.value
+                return result
+            self.steps += 1
+            yield
+
+
+@needs_dnsmasq
+async def test_many_addresses_are_read_a_few_in_a_turn(server: DnsServer) -> None:
+    side_work, hosts = CountedWork(), [f"10.0.{number // 200}.{number % 200 + 1}" for number in range(400)]
+    server.publish(*(f"{host} orders.test" for host in hosts))
+    await server.start()
+    found = await next_of(aiter(dns_of(server, context=Context(side_work=side_work)).watch()))
+
+    assert sorted(found) == sorted((f"http://{host}:8000", 1) for host in hosts)
+    assert side_work.steps >= 8
 
 
 @needs_dnsmasq

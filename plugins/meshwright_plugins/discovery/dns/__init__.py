@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING
 
 from meshwright_plugins.discovery.dns.options import DnsOptions
-from meshwright_sdk import Context, Discovery, Instance
+from meshwright_sdk import Context, Discovery, Instance, SideWork
 
 if TYPE_CHECKING:
     from meshwright_plugins.discovery.dns.lookup import Answer, Lookup
@@ -25,7 +25,7 @@ class Dns(Discovery[DnsOptions]):
 
     def __init__(self, options: DnsOptions, context: Context) -> None:
         super().__init__(options, context)
-        self._lookup = _lookup(options)
+        self._lookup = _lookup(options, context.side_work)
         self._failing = False
 
     async def watch(self) -> AsyncIterator[Sequence[Instance]]:
@@ -70,11 +70,11 @@ def _end_if_cancelled() -> None:
         raise asyncio.CancelledError
 
 
-def _lookup(options: DnsOptions) -> Lookup:
+def _lookup(options: DnsOptions, side_work: SideWork) -> Lookup:
     try:
         from meshwright_plugins.discovery.dns.lookup import Lookup
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "dns":
             raise
         raise ValueError("expected the package dnspython (pip install 'meshwright[dns]'); got none") from error
-    return Lookup(options)
+    return Lookup(options, side_work)

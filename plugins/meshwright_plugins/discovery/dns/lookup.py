@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 
 import dns.asyncresolver
@@ -14,7 +14,12 @@ import dns.rdatatype
 import dns.resolver
 
 from meshwright_plugins.discovery.dns.options import DnsOptions, parse_server
-from meshwright_sdk import Instance
+from meshwright_sdk import Instance, SideWork
+
+_READ_A_STEP = 50
+
+Found = tuple[str, int, int]
+"""Address, port and weight of an instance."""
 
 
 class LookupFailed(Exception):
@@ -35,8 +40,9 @@ class Lookup:
     Raises ValueError when the name is none, or there is no server to ask.
     """
 
-    def __init__(self, options: DnsOptions) -> None:
+    def __init__(self, options: DnsOptions, side_work: SideWork) -> None:
         self._options = options
+        self._side_work = side_work
         try:
             self._name = dns.name.from_text(options.host, None)
             self._resolver = dns.asyncresolver.Resolver(configure=options.server is None)
@@ -61,7 +67,7 @@ class Lookup:
     async def _hosts(self) -> Answer:
         answer = await self._resolve(self._name, self._options.record)
         port = self._options.port or 0
-        return Answer(_distinct(self._instance(str(record), port) for record in answer), _ttl_s(answer))
+        return await self._answer(((str(record), port, 1) for record in answer), _ttl_s(answer))
 
     async def _services(self) -> Answer:
         """Follow the records of the best priority only (RFC 2782); a weight of 0 stays 0.
@@ -72,12 +78,12 @@ class Lookup:
         best = min(record.priority for record in answer)
         records = [each for each in answer if each.priority == best and each.target != dns.name.root]
         found = await asyncio.gather(*(self._addresses(record.target) for record in records))
-        instances = [
-            self._instance(address, record.port, record.weight)
+        instances = (
+            (address, record.port, record.weight)
             for record, (addresses, _) in zip(records, found, strict=True)
             for address in addresses
-        ]
-        return Answer(_distinct(instances), min([_ttl_s(answer), *(ttl_s for _, ttl_s in found)]))
+        )
+        return await self._answer(instances, min([_ttl_s(answer), *(ttl_s for _, ttl_s in found)]))
 
     async def _addresses(self, target: dns.name.Name) -> tuple[list[str], float]:
         """Return a target's IPv4 addresses, or IPv6 ones where it has no others; none when it does not exist."""
@@ -93,15 +99,19 @@ class Lookup:
     async def _resolve(self, name: dns.name.Name, record: str) -> dns.resolver.Answer:
         return await self._resolver.resolve(name, record, search=self._options.server is None)
 
-    def _instance(self, address: str, port: int, weight: int = 1) -> Instance:
-        host = f"[{address}]" if ":" in address else address
-        return Instance(url=f"{self._options.scheme}://{host}:{port}", weight=weight)
+    async def _answer(self, found: Iterable[Found], ttl_s: float) -> Answer:
+        return Answer(await self._side_work.run(self._instances(found)), ttl_s)
 
-
-def _distinct(instances: Iterable[Instance]) -> list[Instance]:
-    """Return the instances sorted, so that an answer in another order is no change."""
-    by_url = {instance.url: instance for instance in instances}
-    return [by_url[url] for url in sorted(by_url)]
+    def _instances(self, found: Iterable[Found]) -> Generator[None, None, list[Instance]]:
+        """Return the instances sorted, so that an answer in another order is no change."""
+        by_url = {}
+        for number, (address, port, weight) in enumerate(found, 1):
+            host = f"[{address}]" if ":" in address else address
+            url = f"{self._options.scheme}://{host}:{port}"
+            by_url[url] = Instance(url=url, weight=weight)
+            if number % _READ_A_STEP == 0:
+                yield
+        return [by_url[url] for url in sorted(by_url)]
 
 
 def _ttl_s(answer: dns.resolver.Answer) -> float:
