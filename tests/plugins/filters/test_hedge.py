@@ -18,6 +18,7 @@ from meshwright_plugins.filters.hedge.race import LOST
 from meshwright_sdk import (
     ConnectError,
     Context,
+    Identity,
     Metrics,
     Request,
     ResetError,
@@ -152,6 +153,21 @@ async def test_a_slow_answer_loses_to_that_of_another_endpoint() -> None:
     assert second is not first
     assert [endpoint.url for endpoint in second.avoid] == ["http://10.0.0.0:80"]
     assert case.request.endpoint is response.endpoint
+
+
+async def test_who_asks_is_known_when_only_the_attempt_that_wins_has_found_it_out() -> None:
+    case, ann = Case((50, 200), (0.5, 200)), Identity(subject="ann", method="api_key")
+
+    async def finds_out(request: Request) -> Response:
+        response = await case.upstream(request)
+        request.identity = ann
+        return response
+
+    task = Tasks().spawn(case.hedge(case.request, finds_out), name="request")
+    await case.clock.advance(2)
+
+    assert (await task).status == 200
+    assert case.request.identity is ann
 
 
 async def test_a_slow_answer_that_still_comes_first_wins_and_the_other_is_cancelled() -> None:

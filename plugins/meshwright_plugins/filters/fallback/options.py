@@ -34,8 +34,8 @@ class LastGoodOptions(Options):
     max_answers: PositiveInt = Field(10_000, description="Answers kept in each worker at most.")
     key: Key | None = Field(
         None,
-        description="What has an answer of its own, in each route. When left out: the URL, and nothing is kept of requests "
-        "with Authorization or Cookie, or of which a filter has found out who asks.",
+        description="What has an answer of its own, in each route. When left out: the URL, and nothing is kept of "
+        "requests with Authorization or Cookie, or of which a filter has found out who asks.",
     )
 
 

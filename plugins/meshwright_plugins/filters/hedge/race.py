@@ -138,6 +138,7 @@ class Race(Timer):
                 del first
         request, response = self._winner
         self._request.endpoint = request.endpoint
+        self._request.identity = request.identity  # a cache around must know that the answer is somebody's own
         self._hedge.has_won()
         if isinstance(first, Response):
             await first.aclose()
