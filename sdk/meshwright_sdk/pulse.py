@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 
 from meshwright_sdk.clock import Clock, SystemClock
 from meshwright_sdk.tasks import Tasks
+
+logger = logging.getLogger("meshwright.pulse")
 
 BEAT_S = 0.02
 
@@ -29,7 +32,10 @@ class Pulse:
         self._tasks = Tasks()
 
     def feel(self, feel: Feel) -> None:
-        """Have `feel` called at each beat, until `leave`; it must be quick and not raise. Needs a running loop."""
+        """Have `feel` called at each beat, until `leave`; it must be quick. Needs a running loop.
+
+        One that raises is logged and called no more; the others go on.
+        """
         self._feels.append(feel)
         if len(self._feels) == 1:
             self._tasks.spawn(self._beat(), name="pulse of the event loop")
@@ -43,7 +49,7 @@ class Pulse:
 
     async def _beat(self) -> None:
         now, turn_s = self._clock.monotonic, 0.0
-        while True:
+        while self._feels:
             if turn_s < BEAT_S:
                 await self._clock.sleep(BEAT_S)
                 await asyncio.sleep(0)  # where in its turn a timer comes differs among loops
@@ -52,4 +58,9 @@ class Pulse:
             time = now()
             turn_s = time - began
             for feel in tuple(self._feels):
-                feel(turn_s, time)
+                try:
+                    feel(turn_s, time)
+                except Exception:
+                    if feel in self._feels:
+                        self._feels.remove(feel)
+                    logger.exception("%s raised, and is called no more", getattr(feel, "__qualname__", feel))

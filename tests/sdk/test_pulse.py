@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from meshwright_sdk import Pulse
 from meshwright_sdk.testing import ManualClock
 
@@ -44,6 +46,32 @@ async def test_all_who_feel_it_share_one_beat() -> None:
     await clock.advance(0.021)
     assert felt == ["first", "second", "second"]
     await pulse.leave(second)
+
+
+async def test_one_who_raises_is_called_no_more_and_the_others_are(caplog: pytest.LogCaptureFixture) -> None:
+    clock, felt = ManualClock(), list[str]()
+    pulse = Pulse(clock)
+
+    def broken(turn_s: float, now: float) -> None:
+        felt.append("broken")
+        raise OSError("no file descriptor is left")
+
+    def sound(turn_s: float, now: float) -> None:
+        felt.append("sound")
+
+    pulse.feel(broken)
+    pulse.feel(sound)
+    await clock.advance(0.05)
+    assert felt == ["broken", "sound", "sound"]
+    assert "broken raised, and is called no more" in caplog.text
+
+    await pulse.leave(sound)
+    pulse.feel(broken)  # alone: then nothing beats, until somebody feels it again
+    await clock.advance(0.05)
+    pulse.feel(sound)
+    await clock.advance(0.021)
+    assert felt[3:] == ["broken", "sound"]
+    await pulse.leave(sound)
 
 
 async def test_it_tells_how_long_a_turn_takes() -> None:

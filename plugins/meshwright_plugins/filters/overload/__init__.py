@@ -150,6 +150,7 @@ class Overload(Filter[OverloadOptions]):
 
     async def start(self) -> None:
         """Begin to feel how late the loop is."""
+        resident_bytes()  # which opens its file: later there may be no descriptor for it
         self.context.pulse.feel(self._feel)
 
     async def close(self) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import resource
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,18 @@ from meshwright_plugins.filters.overload.memory import cgroup_limit_bytes, resid
 
 def test_this_process_holds_some_memory() -> None:
     assert 10e6 < resident_bytes() < 10e9
+
+
+def test_it_is_told_when_no_file_descriptor_is_left() -> None:
+    resident_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        with pytest.raises(OSError, match="Too many open files"):
+            os.open("/proc/self/statm", os.O_RDONLY)
+        assert resident_bytes() > 10e6
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 @pytest.mark.parametrize(
