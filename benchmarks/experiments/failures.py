@@ -22,8 +22,8 @@ REQUESTS = 10_000
 PROBE_S = 2
 SETTLE_S = 0.5
 SLOW_MS = 2_000
-ANSWERED = 'meshwright_requests_total{route="all",status_class="5xx"}'
-"""What clients were answered; a client that is gone by then gets 499."""
+ASKED = [f'meshwright_requests_total{{route="all",status_class="{status}xx"}}' for status in (4, 5)]
+"""What became of requests to a service that only fails: 499 for a client that is gone before its answer."""
 FAST_MS = 10
 
 DEAD_ENDPOINT = """
@@ -104,10 +104,10 @@ class DeadService:
             upstream = stand.upstream()
             port = stand.gateway(DEAD_SERVICE.format(url=upstream.url))
             upstream.behave(status=503)
-            before, asked_before = upstream.seen(), stand.metric(port, ANSWERED)
+            before, asked_before = upstream.seen(), self._asked(stand, port)
             wrk(port, PLAIN, seconds=5, cores=bench.plan.cores.load)
             time.sleep(SETTLE_S)
-            seen, asked = upstream.seen() - before, stand.metric(port, ANSWERED) - asked_before
+            seen, asked = upstream.seen() - before, self._asked(stand, port) - asked_before
         load = seen / asked
         rows = [(f"{asked:,.0f}", f"{seen:,}", f"{load:.3f}")]
         finding = Finding(
@@ -118,6 +118,9 @@ class DeadService:
         )
         text = table(("requests of clients", "requests at the service", "×"), rows, left=0)
         return Report(name=self.name, title=self.title, text=text, findings=(finding,))
+
+    def _asked(self, stand: Stand, port: int) -> float:
+        return sum(stand.metric(port, name) for name in ASKED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
