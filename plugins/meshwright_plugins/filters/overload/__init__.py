@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from meshwright_plugins.filters.overload.admission import ALL, LEVELS, Admission
+from meshwright_plugins.filters.overload.holding import Holding
 from meshwright_plugins.filters.overload.memory import cgroup_limit_bytes, resident_bytes
 from meshwright_sdk import (
     Body,
@@ -24,7 +25,6 @@ from meshwright_sdk import (
     Request,
     Response,
     Size,
-    Timeouts,
     problem,
 )
 from meshwright_sdk.errors import OverloadError
@@ -33,13 +33,6 @@ from meshwright_sdk.pulse import BEAT_S
 logger = logging.getLogger("meshwright.overload")
 
 TURN_S = 0.1
-AT_ONCE_PER_S = 2_500
-"""So many refusals in a second are given at once: they take a tenth of a core, and would take half as much again if
-they were held back."""
-HOLDING_S = 10.0
-"""How long all are held back when there were more: then it is clients who come again, the sooner the more often."""
-TOGETHER_PER_S = 50
-"""So often in a second refusals leave that were held back; a client's process that sleeps is woken for many at once."""
 CALM_S = 5.0
 """How long nothing may be refused before the log says so."""
 
@@ -83,12 +76,12 @@ class Overload(Filter[OverloadOptions]):
 
     Ten times a second it looks how long a turn of the event loop takes, which is about how long requests wait to be
     handled, and turns the rate of requests that it lets in until the lag is `max_lag`: by up to 10 percent down or 5
-    percent up in 100 ms; up by half of the time that the process was idle, for more is not there; down only while the
-    lag gets no shorter by itself, and to no less than 70 to 100 percent of what was served in the last second, the less
-    the longer the lag. The highest priorities fill this rate first; within the one where it ends, requests pass by
-    chance. At least 2 percent pass, or nothing would tell when it is better. Memory near its limit and too many
-    requests in flight have the same effect. The answer is 503, code `overloaded`, with `retry-after`; no filter inside
-    of it runs.
+    percent up in 100 ms. It goes up by no more than half of the share of the time in which the process was idle, for
+    more is not there. It goes down only while the lag gets no shorter by itself, and to no less than 70 to 100 percent
+    of what was served in the last second, the less the longer the lag. The highest priorities fill this rate first;
+    within the one where it ends, requests pass by chance. At least 2 percent pass, or nothing would tell when it is
+    better. Memory near its limit and too many requests in flight have the same effect. The answer is 503, code
+    `overloaded`, with `retry-after`; no filter inside of it runs.
 
     A refusal costs this process about half of what a small proxied request does: reading it and writing the answer.
     Clients that come again at once could make so many of them that nothing else is done. So when there are more than
@@ -115,19 +108,12 @@ class Overload(Filter[OverloadOptions]):
         if not options.max_lag:
             raise ValueError("max_lag: expected more than 0s; got 0s")
         self._admission = Admission(options.max_lag, context.random)
+        self._holding = Holding(options.hold, options.max_held, context.clock, context.random)
         self._lags: list[float] = []
         self._turned_s = context.clock.monotonic()
         self._worked_s = thread_time()
         self._told_s: float | None = None  # when it last refused, as long as that is told
         self._in_flight = 0
-        self._held = 0
-        self._at_once = AT_ONCE_PER_S
-        self._holding_until_s: float | None = None
-        self._hold_s = float(options.hold)
-        self._max_held = options.max_held
-        self._timeouts = Timeouts(context.clock)
-        self._now = context.clock.monotonic
-        self._random = context.random.random
         self._bounds = _bounds(options.max_in_flight)
         limit = options.memory_limit or cgroup_limit_bytes()
         self._memory_limit = limit
@@ -135,12 +121,13 @@ class Overload(Filter[OverloadOptions]):
         self._declare()
 
     def _declare(self) -> None:
-        metrics, labels, admission = self.context.metrics, self.context.labels, self._admission
+        metrics, labels = self.context.metrics, self.context.labels
+        admission, holding = self._admission, self._holding
         help = "Requests refused by the overload guard."
         levels = [str(level) for level in range(LEVELS)]
         refused = metrics.counters("meshwright_overload_refused_total", help, "priority", levels, **labels)
         self._refused = list(refused.values())
-        metrics.gauge("meshwright_overload_held", "Refusals that are held back.", lambda: self._held, **labels)
+        metrics.gauge("meshwright_overload_held", "Refusals that are held back.", lambda: holding.held, **labels)
         metrics.gauge(
             "meshwright_overload_border",
             "The priority below which everything is refused, added up over workers; -1 for none.",
@@ -161,14 +148,8 @@ class Overload(Filter[OverloadOptions]):
         priority, bounds = request.priority, self._bounds
         if not self._admission.admits(priority) or (bounds is not None and self._in_flight >= bounds[priority]):
             self._refused[priority].value += 1
-            if self._at_once:
-                self._at_once -= 1
-            elif self._hold_s and self._held < self._max_held:
-                self._held += 1
-                try:
-                    await self._timeouts.until_due(self._end_of_hold())
-                finally:
-                    self._held -= 1
+            if not self._holding.gives_at_once():
+                await self._holding.wait()
             return Response(OverloadError.status, Headers.from_raw(self._fields.copy()), Body(self._content))
         if bounds is None:
             return await call_next(request)
@@ -189,7 +170,7 @@ class Overload(Filter[OverloadOptions]):
             "rate_per_s": admission.rate,
             "border": admission.border,
             "share_at_border": admission.share,
-            "held": self._held,
+            "held": self._holding.held,
             "memory_bytes": resident_bytes(),
             "memory_limit_bytes": self._memory_limit,
             **({} if self._bounds is None else {"in_flight": self._in_flight}),
@@ -198,13 +179,11 @@ class Overload(Filter[OverloadOptions]):
     def _leave(self, error: BaseException | None) -> None:
         self._in_flight -= 1
 
-    def _end_of_hold(self) -> float:
-        return ceil((self._now() + self._hold_s * (0.5 + self._random())) * TOGETHER_PER_S) / TOGETHER_PER_S
-
     def _feel(self, lag_s: float, now: float) -> None:
         """Gather the lags of a turn, and end it when its time is over.
 
         The lower quartile of the time counts: a queue that stays shows in every beat, a pause of the machine in some.
+        Idle is the time in which this thread, the loop's, did not run.
         """
         self._lags.append(lag_s)
         span_s = now - self._turned_s
@@ -213,19 +192,10 @@ class Overload(Filter[OverloadOptions]):
             idle = max(0.0, 1 - (worked_s - self._worked_s) / span_s)
             self._worked_s = worked_s
             self._admission.turn(_lower_quartile(self._lags), span_s, idle=idle, spare=self._spare())
-            self._allow(span_s, now)
+            self._holding.turn(span_s, now)
             self._lags.clear()
             self._turned_s = now
             self._tell()
-
-    def _allow(self, span_s: float, now: float) -> None:
-        """Allow as many more refusals at once as come in a turn, and for a while none where those were not enough."""
-        if self._at_once:
-            self._at_once = min(AT_ONCE_PER_S, self._at_once + round(AT_ONCE_PER_S * span_s))
-        elif self._holding_until_s is None:
-            self._holding_until_s = now + HOLDING_S
-        elif now >= self._holding_until_s:
-            self._holding_until_s, self._at_once = None, AT_ONCE_PER_S
 
     def _tell(self) -> None:
         """Log when refusing begins, and when it has ended for a while."""

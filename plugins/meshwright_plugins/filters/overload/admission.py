@@ -9,26 +9,27 @@ from meshwright_sdk.priority import HIGHEST_PRIORITY
 LEVELS = HIGHEST_PRIORITY + 1
 ALL = -1
 """A border that every request is above."""
+STEP_S = 0.1
+LONGEST_STEP = 4.0
+"""What a rate changes by is said for so many seconds; a turn counts for no more than so many of these steps."""
 FASTEST_FALL = 0.1
 FASTEST_RISE = 0.05
-STEP_S = 0.1
-"""The shares by which the rate falls or rises in so many seconds, at the most."""
+"""The shares by which the rate falls or rises in a step, at the most."""
 IDLE_TAKEN = 0.5
-"""The rate rises by no more than this share of the time that was idle: what is not there cannot be taken."""
+"""It rises by no more than this share of the time that was idle: what is not there cannot be taken."""
 LEAST_RISE = 0.003
-"""It rises by so much all the same: those who come as fast as they are served leave no time idle."""
-LONGEST_STEP = 4.0
-"""A turn counts for no more than so many of these steps."""
+"""It may rise by so much all the same: those who come as fast as they are served leave no time idle."""
 MEMORY = 0.25
 """How much of what is known of the arrivals a turn replaces by what it has seen: after a pause all come at once, and
 those of a high priority are not to be refused for it."""
 DRAINING = 0.95
 """A lag below so much of the one before is getting shorter."""
 SERVED_MEMORY = 0.1
-DEEPENING = 0.03
+"""How much of what is known of what was served a step replaces by what it has seen: it is about the last second's."""
+LESS_A_TARGET = 0.03
 LEAST_OF_SERVED = 0.7
-"""The rate is no less than what was served in the last second, less this share of it for each time that the lag is
-longer than its target, and never less than that share: a pause makes the lag long, not the process slow."""
+"""The rate is no less than what was served, less LESS_A_TARGET of it for each length of the target that the lag is above
+its target, and never less than LEAST_OF_SERVED of it: a pause makes the lag long, not the process slow."""
 SLACK = 1.5
 """The rate is let go when it is so many times what comes."""
 LEAST_SHARE = 0.02
@@ -90,7 +91,7 @@ class Admission:
         """Turn the rate; while a queue that is too long gets shorter by itself it stays, or it would fall too far."""
         before_s, self.lag_s = self.lag_s, lag_s
         self._served += SERVED_MEMORY * steps * (let_in - self._served)
-        distance = (self._target_s - lag_s) / self._target_s
+        distance = (self._target_s - lag_s) / self._target_s  # 1 without a lag, -1 at twice the target
         if self.rate is None:
             if distance >= 0 or before_s <= self._target_s:
                 return  # one late turn is no overload
@@ -98,10 +99,10 @@ class Admission:
         if distance > 0:
             self.rate *= 1 + steps * min(FASTEST_RISE * distance, max(IDLE_TAKEN * idle, LEAST_RISE))
         elif lag_s >= DRAINING * before_s:
-            self.rate *= 1 + FASTEST_FALL * steps * max(-1.0, distance)
+            self.rate *= 1 + steps * FASTEST_FALL * max(-1.0, distance)
         usual = max(came, sum(self._arrivals))
-        least = self._served * max(LEAST_OF_SERVED, 1 + DEEPENING * min(0.0, distance))
-        self.rate = max(self.rate, least, LEAST_SHARE * usual, 1.0)
+        of_served = max(LEAST_OF_SERVED, 1 + LESS_A_TARGET * min(0.0, distance))
+        self.rate = max(self.rate, of_served * self._served, LEAST_SHARE * usual, 1.0)
         if self.rate > SLACK * usual:
             self.rate = None
 
