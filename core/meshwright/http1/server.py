@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from asyncio import Task
 import logging
 import socket
 import struct
+from asyncio import Task
 from collections.abc import AsyncIterable, Awaitable, Callable
 from time import time
 from typing import cast

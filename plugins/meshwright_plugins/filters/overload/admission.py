@@ -28,8 +28,8 @@ SERVED_MEMORY = 0.1
 """How much of what is known of what was served a step replaces by what it has seen: it is about the last second's."""
 LESS_A_TARGET = 0.03
 LEAST_OF_SERVED = 0.7
-"""The rate is no less than what was served, less LESS_A_TARGET of it for each length of the target that the lag is above
-its target, and never less than LEAST_OF_SERVED of it: a pause makes the lag long, not the process slow."""
+"""The rate is no less than what was served, less LESS_A_TARGET of it for each length of the target that the lag is
+above its target, and never less than LEAST_OF_SERVED of it: a pause makes the lag long, not the process slow."""
 SLACK = 1.5
 """The rate is let go when it is so many times what comes."""
 LEAST_SHARE = 0.02
