@@ -67,5 +67,5 @@ def _tell(listeners: Sequence[Callable[[Any], None]], what: object) -> None:
     for listener in listeners:
         try:
             listener(what)
-        except Exception:
+        except (Exception, SystemExit):
             logger.exception("%s raised", getattr(listener, "__qualname__", listener))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
+from meshwright.traffic.parts import CLOSE_S
 from meshwright_sdk.plugin import Plugin
 from meshwright_sdk.tasks import Tasks
 
@@ -40,12 +41,18 @@ class PluginSet:
         await self._tried.wait()
         return self._has_started
 
-    async def close(self) -> None:
-        """Close the plugins, once, and end their background work."""
+    async def close(self, within_s: float = CLOSE_S) -> None:
+        """Close the plugins, once, and end their background work; raises TimeoutError when they take longer.
+
+        Where a service has others this is a task of its own, in which a `sys.exit` would end the process.
+        """
         if self._closed:
             return
         self._closed = True
-        async with AsyncExitStack() as stack:  # each is closed, whatever the others raise
-            stack.push_async_callback(self._tasks.close)
-            for plugin in self._plugins:
-                stack.push_async_callback(plugin.close)
+        try:
+            async with asyncio.timeout(within_s), AsyncExitStack() as stack:  # each is closed, whatever others raise
+                stack.push_async_callback(self._tasks.close)
+                for plugin in self._plugins:
+                    stack.push_async_callback(plugin.close)
+        except (SystemExit, KeyboardInterrupt) as error:
+            raise RuntimeError(f"it raised {type(error).__name__}").with_traceback(error.__traceback__) from error

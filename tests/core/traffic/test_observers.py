@@ -35,7 +35,7 @@ class Broken(EndpointPolicy[NoOptions]):
         raise KeyError(endpoint)
 
     def began(self, attempt: Attempt) -> None:
-        raise KeyError(attempt)
+        raise SystemExit(3)
 
     def ended(self, attempt: Attempt) -> None:
         raise KeyError(attempt)
