@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import AsyncExitStack
 from copy import copy
 from functools import partial
 from typing import Any
@@ -176,14 +175,14 @@ class Service:
             await self._tls.ready()
 
     async def close(self) -> None:
-        """Stop discovery; idle connections close now, the others when their exchange is over."""
+        """Stop discovery; idle connections close now, the others when their exchange is over.
+
+        Balancer and policies are parts of their own, which whoever holds them closes.
+        """
         await self._tasks.close()
         for endpoint in (*self._live, *self._retired):
             endpoint.pool.close()
         await self._discovery.close()
-        async with AsyncExitStack() as stack:  # each is closed, whatever the others raise
-            for plugins in (self._chooser, self._policy_set):
-                stack.push_async_callback(plugins.close)
 
     async def call(self, request: Request) -> Response:
         """Send `request` to an endpoint; raises UpstreamError.
