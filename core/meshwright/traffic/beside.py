@@ -20,7 +20,11 @@ T = TypeVar("T")
 
 
 class Slices:
-    """Cuts work in the event loop into slices: `await slices.turn()` after each small step of it."""
+    """Cuts work in the event loop into slices: `await slices.turn()` after each small step of it.
+
+    It is for building one version at a time and freeing another. What many may compute at once is for `SideWork`, which
+    does one step in a turn of the loop.
+    """
 
     def __init__(self, slice_s: float = SLICE_S) -> None:
         self._slice_s = slice_s

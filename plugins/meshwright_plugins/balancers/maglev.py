@@ -40,8 +40,7 @@ class Maglev(KeyedBalancer[MaglevOptions]):
     Maglev, 2016), and a key looked up in it by its hash. Keys of an ejected endpoint go elsewhere and come back, and
     no other key moves. When one of n endpoints comes or goes for good, or changes its weight, a few others move too:
     1/n of all, and up to 3 % of all more where the table has a hundred times the endpoints. `ring_hash` moves no other,
-    and is less even. A table takes about 10 ms to build, a larger one longer in
-    proportion, beside traffic.
+    and is less even. A table takes about 10 ms to build, a larger one longer in proportion, beside traffic.
     """
 
     def build(self, shares: Mapping[Endpoint, float]) -> Generator[None, None, KeyTable]:

@@ -43,8 +43,7 @@ class RingHash(KeyedBalancer[RingHashOptions]):
     Each endpoint has `points` for each unit of its weight. When one of n goes, its keys go to those that follow, about
     1/n of all; when one comes, or gets more weight, it gets keys, and no other key moves. The shares are even to about
     1/sqrt(points), 8 % as a rule. Where that would be more than 131,072 points in all, each endpoint gets half as many,
-    or a quarter, and some keys move at that border. A ring takes about 0.03 ms an endpoint to build, beside
-    traffic.
+    or a quarter, and some keys move at that border. A ring takes about 0.03 ms an endpoint to build, beside traffic.
 
     With `balance_factor` the ring has bounded loads (Mirrokni, Thorup, Zadimoghaddam, Consistent Hashing with Bounded
     Loads, 2017): 1.25 is a good compromise. It costs a look at each endpoint, unless the one at hand is idle.
