@@ -11,8 +11,21 @@ from pydantic import ValidationError
 from meshwright_plugins.filters.overload import Overload
 from meshwright_plugins.filters.overload.holding import AT_ONCE_PER_S
 from meshwright_sdk import Context, Pulse, Request, Response, Tasks
+from meshwright_sdk.pulse import Feel
 from meshwright_sdk.testing import FakeUpstream, ManualClock, build, make_request
 from meshwright_sdk.testing.checks import check_filter
+
+
+class ByHand(Pulse):
+    """Beats for the guard when the test says so."""
+
+    beat: Feel
+
+    def feel(self, feel: Feel) -> None:
+        self.beat = feel
+
+    async def leave(self, feel: Feel) -> None:
+        assert feel == self.beat
 
 
 def of_priority(priority: int) -> Request:
@@ -157,25 +170,25 @@ async def test_it_feels_the_loop_from_start_to_close() -> None:
     guard = build(Overload, context=Context(clock=clock, pulse=Pulse(clock)))
     await guard.start()
     await clock.advance(0.5)
-    assert guard._admission.rate is None
+    assert guard.state()["rate_per_s"] is None
 
     await guard.close()
 
     assert len(asyncio.all_tasks()) == 1
 
 
-def test_long_turns_with_short_ones_in_between_are_late_and_one_pause_is_not() -> None:
-    guard = build(Overload, clock=ManualClock())
+async def test_long_turns_with_short_ones_in_between_are_late_and_one_pause_is_not() -> None:
+    clock, pulse = ManualClock(), ByHand()
+    guard = build(Overload, context=Context(clock=clock, pulse=pulse))
+    await guard.start()
+    now = clock.monotonic()
 
-    for now, lags in ((2_000, [0.001, 0.3]), (3_000, [0.001, 0.001, 0.3])):
-        for lag in lags[:-1]:
-            guard._lags.append(lag)
-        guard._feel(lags[-1], now)
-        assert guard.state()["lag_s"] == 0.3
-
-    guard._lags += [0.001] * 4
-    guard._feel(0.05, 4_000)
-    assert guard.state()["lag_s"] == 0.001
+    for short, long_s, lag_s in ((1, 0.3, 0.3), (2, 0.3, 0.3), (4, 0.05, 0.001)):
+        for _ in range(short):
+            pulse.beat(0.001, now)
+        now += 1
+        pulse.beat(long_s, now)
+        assert guard.state()["lag_s"] == lag_s
 
 
 async def test_refusals_are_counted_by_priority() -> None:
@@ -194,17 +207,18 @@ def test_wrong_options_are_refused(options: dict[str, Any]) -> None:
         build(Overload, **options)
 
 
-def test_the_log_says_once_when_refusing_begins_and_when_it_has_ended(caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_log_says_once_when_refusing_begins_and_when_it_has_ended(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "meshwright.overload")
-    clock = ManualClock()
-    guard = build(Overload, clock=clock)
+    clock, pulse = ManualClock(), ByHand()
+    guard = build(Overload, context=Context(place="test", clock=clock, pulse=pulse))
+    await guard.start()
     drowned(guard)
     now = clock.monotonic()
 
     for turn in range(1, 40):
-        guard._feel(1.0, now + turn)
+        pulse.beat(1.0, now + turn)
     for turn in range(40, 200):
-        guard._feel(0.0001, now + turn)
+        pulse.beat(0.0001, now + turn)
 
     begins, ends = (record.getMessage() for record in caplog.records)
     assert begins.startswith("test: begins to refuse: a turn of the loop takes")
