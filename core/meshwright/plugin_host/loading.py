@@ -6,8 +6,8 @@ import importlib
 import importlib.util
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
@@ -118,11 +118,21 @@ def _owner(point: EntryPoint) -> str:
 
 def load_entry(entry: str, index: int, base_dir: Path) -> Source:
     """Import a file (`./filters.py`) or a module (`acme.filters`); raises LoadError."""
-    is_file = entry.endswith(".py") or entry.startswith(".") or "/" in entry
-    file = _resolve(base_dir, entry) if is_file else None
+    file = _resolve(base_dir, entry) if _is_file(entry) else None
     plugin = _import_file(file, entry) if file else _import(entry, base_dir)
     name = entry.removeprefix("./").removesuffix(".py")
     return Source(name=name, origin=entry, plugin=plugin, index=index, file=file)
+
+
+def plugin_files(entries: Iterable[str], base_dir: Path) -> Iterator[Path]:
+    """Yield the files among `entries`, importable or not, but for those whose path is none."""
+    for entry in filter(_is_file, entries):
+        with suppress(LoadError):
+            yield _resolve(base_dir, entry)
+
+
+def _is_file(entry: str) -> bool:
+    return entry.endswith(".py") or entry.startswith(".") or "/" in entry
 
 
 def _resolve(base_dir: Path, entry: str) -> Path:

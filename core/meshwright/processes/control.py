@@ -18,7 +18,7 @@ from meshwright.processes.exposition import FamilyDump, dump
 from meshwright.processes.fleet import Fleet, ask
 from meshwright.processes.reading import Load, Reading
 from meshwright.processes.worker_handle import WorkerHandle
-from meshwright.traffic.checked import CheckedConfig
+from meshwright.traffic.checked import CheckedConfig, UnusableConfig
 from meshwright_sdk import Clock, ConfigDocument, ConfigError, Counter, MeshwrightError, Metrics, SystemClock
 from meshwright_sdk.sources import AnyConfigSource
 
@@ -183,6 +183,7 @@ class Control:
                 self.last_rejected = None
                 self._reloads["unchanged"].value += 1
                 assert self.applied is not None
+                self._source.depends_on(self.applied.config.files)
                 logger.info("%s was touched, but says what version %d says", document.name, self.applied.version)
                 return
             await self._try(document, f"{listed(changed, 'and')} changed")
@@ -209,10 +210,13 @@ class Control:
 
     async def _apply(self, document: ConfigDocument, version: int) -> Applied:
         """Take a document into use everywhere, or raise and leave everything as it was."""
+        used = self.applied.config.files if self.applied is not None else frozenset[Path]()
+        before = _contents(document, used)  # they are read from here on: a change meanwhile has to count as one
         try:
             reading = Reading(document, self._load)
             with collector.away():
-                config = await reading.config()
+                config = await self._read(reading, used)
+                contents = {**_contents(document, config.files), **before}
                 for part in self.parts:
                     await part.prepare(config, version)
                 await self._prepare(reading, version)
@@ -226,8 +230,18 @@ class Control:
             config=config,
             reading=reading,
             at=self._clock.wall(),
-            contents=_contents(document, config.files),
+            contents=contents,
         )
+
+    async def _read(self, reading: Reading, used: frozenset[Path]) -> CheckedConfig:
+        """Return what a document says; a change of a file that it names counts from now on, also when it is wrong."""
+        try:
+            config = await reading.config()
+        except UnusableConfig as error:
+            self._source.depends_on(error.files | used)
+            raise
+        self._source.depends_on(config.files | used)
+        return config
 
     async def _prepare(self, reading: Reading, version: int) -> None:
         """Have all workers prepare; raises ConfigError.

@@ -10,9 +10,9 @@ import pytest
 from meshwright.processes.control import WATCH_AGAIN_S, Control
 from meshwright.processes.exposition import render
 from meshwright.processes.fleet import Fleet
-from meshwright.processes.reading import check
+from meshwright.processes.reading import Load, check
 from meshwright.traffic.checked import CheckedConfig
-from meshwright_sdk import ConfigError, Tasks
+from meshwright_sdk import ConfigDocument, ConfigError, Tasks
 from meshwright_sdk.testing import ManualClock
 from tests.core.processes.fake_worker import YAML, FakeSource, FakeWorker
 
@@ -39,9 +39,14 @@ class FakePart:
         self.discarded.append(version)
 
 
-async def started(*workers: FakeWorker, source: FakeSource | None = None, clock: ManualClock | None = None) -> Control:
+async def started(
+    *workers: FakeWorker,
+    source: FakeSource | None = None,
+    clock: ManualClock | None = None,
+    load: Load = check,
+) -> Control:
     control = Control(
-        source or FakeSource(), check, Fleet(answer_s=0.05), clock=clock or ManualClock(), acknowledge_s=0.05
+        source or FakeSource(), load, Fleet(answer_s=0.05), clock=clock or ManualClock(), acknowledge_s=0.05
     )
     await control.start()
     await control.admit(workers)
@@ -327,6 +332,72 @@ async def test_a_change_of_a_file_that_the_text_speaks_of_is_taken_over(tmp_path
         await source.changed(text)
 
     assert worker.version == 2
+
+
+async def test_a_change_while_a_version_is_being_read_is_taken_over_by_the_next_one(tmp_path: Path) -> None:
+    path = tmp_path / "path"
+    path.write_text("/orders/*")
+    text = YAML.replace("/orders/*", f"${{file:{path}}}")
+    later = ["/third"]
+
+    def read_slowly(document: ConfigDocument) -> CheckedConfig:
+        config = check(document)
+        if path.read_text() == "/second":
+            path.write_text(later.pop())
+        return config
+
+    worker, source = FakeWorker(), FakeSource(text)
+    control = await started(worker, source=source, load=read_slowly)
+
+    async with following(control):
+        path.write_text("/second")
+        await source.changed(text)
+        await source.changed(text)
+
+    assert control.applied is not None
+    assert (worker.version, control.applied.config.loaded.config.routes[0].match.path) == (3, "/third")
+
+
+OWN = "from meshwright_sdk import filter\n\n@filter\nasync def own(request, call_next):\n    ...\n"
+
+
+@pytest.mark.parametrize(
+    "content", [None, "def", OWN.replace("own(", "other(")], ids=["missing", "broken", "without what is used"]
+)
+async def test_a_file_that_a_rejected_text_names_may_mend_it(tmp_path: Path, content: str | None) -> None:
+    file, path = tmp_path / "own.py", tmp_path / "path"
+    path.write_text("/orders/*")
+    if content is not None:
+        file.write_text(content)
+    text = YAML.replace('"/orders/*"', "'${file:path}'")
+    worker, source = FakeWorker(), FakeSource(text, tmp_path)
+    control = await started(worker, source=source)
+
+    async with following(control):
+        await source.changed(f"{text}plugins: [./own.py]\nfilters: [own]\n")
+        assert (worker.version, sorted(source.files)) == (1, [file, path])
+        file.write_text(OWN)
+        await source.changed(source.text)
+
+    assert (worker.version, sorted(source.files)) == (3, [file, path])
+
+
+async def test_the_files_of_a_version_that_no_worker_can_prepare_are_watched_until_it_is_taken_back(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "path"
+    path.write_text("/orders/*")
+    worker, source = FakeWorker(), FakeSource(base_dir=tmp_path)
+    control = await started(worker, source=source)
+
+    watched = []
+    async with following(control):
+        worker.failure["prepare"] = ConfigError(["it cannot"])
+        for text in (YAML.replace('"/orders/*"', "'${file:path}'"), YAML):
+            await source.changed(text)
+            watched.append(source.files)
+
+    assert watched == [{path}, set()]
 
 
 async def test_a_watch_that_fails_is_begun_anew_after_a_pause(caplog: pytest.LogCaptureFixture) -> None:
