@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from meshwright.net.client_tls import ClientTls
+from meshwright.plugin_host.frames import place_of
 from meshwright.traffic.carrier import Carrier
 from meshwright.traffic.chooser import Chooser
 from meshwright.traffic.observers import Observers, tell_changes
@@ -19,7 +20,14 @@ from meshwright.traffic.prober import Prober
 from meshwright_sdk.balancing import Endpoint, Instance
 from meshwright_sdk.clock import Clock, SystemClock
 from meshwright_sdk.discovery import AnyDiscovery
-from meshwright_sdk.errors import DeadlineError, NoEndpointsError, ProtocolError, ResetError
+from meshwright_sdk.errors import (
+    DeadlineError,
+    MeshwrightError,
+    NoEndpointsError,
+    PluginError,
+    ProtocolError,
+    ResetError,
+)
 from meshwright_sdk.metrics import Metrics
 from meshwright_sdk.policy import AnyPolicy
 from meshwright_sdk.request import Request
@@ -195,9 +203,8 @@ class Service:
         endpoint = self.balancer.pick(_others(usable, request.avoid) if request.avoid else usable, request)
         if endpoint is None and request.avoid:  # rather the same one again than none
             endpoint = self.balancer.pick(usable, request)
-        if endpoint is None:
-            raise NoEndpointsError(f"service {self.name}: no endpoint is available")
-        assert isinstance(endpoint, LiveEndpoint)
+        if not isinstance(endpoint, LiveEndpoint):
+            raise self._none_picked(endpoint)
         request.endpoint = endpoint
         observers = self._observers  # they hear of the end too, whoever may have taken their place
         attempt = observers.begin(endpoint, request) if self._observed else None
@@ -251,6 +258,14 @@ class Service:
         if endpoint.prober is None:
             endpoint.prober = Prober(endpoint.origin, self._limits, self._tls_of(endpoint))
         return endpoint.prober
+
+    def _none_picked(self, picked: object) -> MeshwrightError:
+        """Return what to raise: there was nobody, or the balancer broke its contract."""
+        if picked is None:
+            return NoEndpointsError(f"service {self.name}: no endpoint is available")
+        balancer = self.balancer
+        where = f"service {self.name}: balancer {balancer.name}{place_of(balancer.pick)}"
+        return PluginError(f"{where}: expected pick to return an endpoint or None; got a {type(picked).__name__}")
 
     def _refuse_late(self, deadline: float) -> None:
         if self._clock.monotonic() >= deadline:

@@ -13,6 +13,7 @@ from meshwright.traffic.pool import PoolLimits
 from meshwright.traffic.service import Service
 from meshwright_plugins.balancers.weighted_round_robin import WeightedRoundRobin
 from meshwright_sdk import (
+    Balancer,
     Body,
     ConnectError,
     Context,
@@ -23,7 +24,9 @@ from meshwright_sdk import (
     Metrics,
     NoEndpointsError,
     NoOptions,
+    PluginError,
     ProtocolError,
+    Request,
     ResetError,
 )
 from meshwright_sdk.balancing import AnyBalancer
@@ -211,6 +214,27 @@ async def test_calls_go_to_the_endpoints_in_turn() -> None:
             urls.append(response.endpoint.url)
             response.settle()
         assert urls == [one.url, two.url] * 2
+
+
+class Misled(Balancer[NoOptions]):
+    """Returns what is no endpoint."""
+
+    def pick(self, endpoints: Sequence[Endpoint], request: Request) -> Endpoint | None:
+        return endpoints[0].url  # type: ignore[return-value]
+
+
+async def test_a_balancer_that_picks_no_endpoint_is_named() -> None:
+    discovery = Told()
+    discovery.reports.put_nowait([Instance(url="http://127.0.0.1:9")])
+    service = await make_service(discovery, balancer=Misled(NoOptions(), Context()))
+    await service.start()
+
+    expected = (
+        r"^service orders: balancer misled \(.*test_service.py:\d+\): expected pick to return an endpoint or None"
+    )
+    with pytest.raises(PluginError, match=f"{expected}; got a str$"):
+        await service.call(make_request())
+    await service.close()
 
 
 async def test_endpoints_that_stay_keep_their_connections_and_counts_and_those_that_go_finish() -> None:
