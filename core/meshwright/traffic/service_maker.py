@@ -66,10 +66,9 @@ class ServiceMaker:
 
     def _static(self, config: ServiceConfig) -> PluginUse:
         """Return the use of discovery that a list of endpoints in the service stands for."""
-        endpoints = [endpoint.model_dump() for endpoint in config.endpoints or ()]
         options = self.maker.registry.options_of("discovery", "static")
         assert options is not None
-        return PluginUse("static", options.model_validate({"endpoints": endpoints}))
+        return PluginUse("static", options.model_validate({"endpoints": config.endpoints or ()}))
 
     def _chooser(self, name: str, config: ServiceConfig, service: object) -> Chooser:
         """Return the one in use if the balancer and the service, whose fingerprint is given, are what they were."""
