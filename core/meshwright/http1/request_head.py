@@ -128,8 +128,7 @@ def request_of(method: str, target: bytes, version: str, head: Head, peer: Peer)
     request.scheme = scheme
     request.http_version = version
     request.client = client
-    if head.upgrade:
-        request.upgrade = _upgrade(version, head)
+    request.upgrade = _upgrade(version, head) if head.upgrade else ""
     return request
 
 
