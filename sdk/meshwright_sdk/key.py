@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from difflib import get_close_matches
 from hashlib import blake2b
 from types import CodeType
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticKnownError, core_schema
 
 from meshwright_sdk.errors import PluginError
-from meshwright_sdk.template import Template
+from meshwright_sdk.template import KINDS, WORDS, Template
 
 if TYPE_CHECKING:
     from meshwright_sdk.request import Request
@@ -63,7 +64,7 @@ class Key:
     def __init__(self, text: str | Key) -> None:
         self.text = str(text)
         if not self.text:
-            raise ValueError(f"expected a key such as client, header:NAME or claim:NAME; got {text!r}")
+            raise _no_key(self.text)
         if self.text.startswith(_PYTHON):
             expression = Expression(self.text.removeprefix(_PYTHON))
             self.of = lambda request: str(expression.evaluate(request))
@@ -114,8 +115,20 @@ def _digest(text: str) -> str:
 def _compiled(text: str) -> Callable[[Request], str]:
     try:
         template = Template(text if "{" in text else f"{{{text}}}")
-    except ValueError as error:
-        raise ValueError(f"{str(error).rpartition('; got ')[0]}; got {text!r}") from None
+    except ValueError:
+        if "{" in text:
+            raise
+        raise _no_key(text) from None
     if template.constant is not None:
-        raise ValueError(f"expected a key such as client, header:NAME or claim:NAME; got {text!r}")
+        raise _no_key(text)
     return template.getter or template.render
+
+
+def _no_key(text: str) -> ValueError:
+    words, kinds = {word: word for word in WORDS}, {kind: f"{kind}:NAME" for kind in KINDS}
+    word, colon, _ = text.partition(":")
+    near = kinds if colon else kinds | words
+    close = get_close_matches(word, near, n=1, cutoff=0.75)
+    hint = f" (did you mean {near[close[0]]}?)" if close else ""
+    known = ", ".join((*words, *kinds.values()))
+    return ValueError(f"expected {known}, several {{of:them}} or {_PYTHON} EXPRESSION{hint}; got {text!r}")
