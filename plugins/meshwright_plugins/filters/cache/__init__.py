@@ -45,8 +45,9 @@ class Cache(Filter[CacheOptions]):
     501; not 206, and nothing marked `x-degraded`.
 
     Stored answers have `Age`, and all have `Cache-Status` (RFC 9211); counts are in `meshwright_cache_requests_total`.
-    `purge` at the admin API forgets everything, or what has a URL that begins with `prefix`. With `shared` the answers
-    are in the store: one that is away is an empty one, and `purge` holds in the gateway that is asked, not in others.
+    `purge` at the admin API forgets everything, or what has a URL that begins with `prefix`, such as
+    `http://shop.example.com/orders`, or with an own `key`, what has a key that begins so. With `shared` the answers are
+    in the store: one that is away is an empty one, and `purge` holds in the gateway that is asked, not in others.
 
     Put it inside of what decides who may ask, and of limits that count clients' requests; outside of `fallback`,
     `timeout`, `retry`, `circuit_breaker` and `concurrency`, which are for requests that reach the service. A filter
@@ -59,7 +60,9 @@ class Cache(Filter[CacheOptions]):
     """
 
     goes_inside: ClassVar[Mapping[str, str]] = {"quota": "requests that the cache answers are not counted"}
-    actions: ClassVar[Mapping[str, str]] = {"purge": "Forget what is stored: all, or what has a URL that begins so."}
+    actions: ClassVar[Mapping[str, str]] = {
+        "purge": "Forget what is stored: all, or what has a URL that begins with `prefix`."
+    }
     momentary: ClassVar[frozenset[str]] = frozenset(("purge",))
 
     def __init__(self, options: CacheOptions, context: Context) -> None:
@@ -174,7 +177,10 @@ class Cache(Filter[CacheOptions]):
         unknown = arguments.keys() - {"prefix"}
         if unknown:
             raise ValueError(f"arguments: expected prefix or none; got {', '.join(sorted(unknown))}")
-        self._storing.purge(arguments.get("prefix", ""))
+        prefix = arguments.get("prefix", "")
+        if prefix and self.options.key is None and not prefix.startswith(("http://", "https://")):
+            raise ValueError(f"prefix: expected a URL or its beginning, such as http://host/path; got {prefix!r}")
+        self._storing.purge(prefix)
 
 
 def _shared(options: CacheOptions, context: Context) -> SharedShelf:

@@ -685,6 +685,18 @@ async def test_what_is_stored_is_purged_by_hand_all_or_by_the_beginning_of_the_u
     assert rig.cache.state()["answers"] == 0
     with pytest.raises(ValueError, match="expected prefix or none; got url"):
         rig.cache.act("purge", {"url": "x"})
+    with pytest.raises(ValueError, match="expected a URL or its beginning, such as http://host/path; got '/x'"):
+        rig.cache.act("purge", {"prefix": "/x"})
+
+
+async def test_a_purge_goes_by_the_keys_where_the_options_have_one() -> None:
+    rig = Rig(numbered(), key="header:x-tenant")
+    for tenant in ("acme", "globex"):
+        await rig.get(x_tenant=tenant)
+
+    rig.cache.act("purge", {"prefix": "ac"})
+
+    assert [await rig.get(x_tenant="acme"), await rig.get(x_tenant="globex")] == ["3", "2"]
 
 
 @pytest.mark.parametrize(
