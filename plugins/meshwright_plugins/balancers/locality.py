@@ -55,6 +55,9 @@ class Locality(PreparedBalancer[LocalityOptions, _Levels]):
     1, each gets its part of that sum. So with 1.4 and half of the own zone ejected, 70 % stay and 30 % go to the next
     level, as Envoy divides load by priorities. The weights are those of the instances; within a level it is as with
     `two_choices`. While a service uses ejected endpoints too (`panic_threshold`), these count as usable.
+
+    Example:
+        balancer: {locality: {zone: eu-1, failover: [eu-2]}}
     """
 
     def __init__(self, options: LocalityOptions, context: Context) -> None:

@@ -41,6 +41,9 @@ class Maglev(KeyedBalancer[MaglevOptions]):
     no other key moves. When one of n endpoints comes or goes for good, or changes its weight, a few others move too:
     1/n of all, and up to 3 % of all more where the table has a hundred times the endpoints. `ring_hash` moves no other,
     and is less even. A table takes about 10 ms to build, a larger one longer in proportion, beside traffic.
+
+    Example:
+        balancer: {maglev: {key: "header:x-user"}}
     """
 
     def build(self, shares: Mapping[Endpoint, float]) -> Generator[None, None, KeyTable]:

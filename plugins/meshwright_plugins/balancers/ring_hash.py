@@ -47,6 +47,9 @@ class RingHash(KeyedBalancer[RingHashOptions]):
 
     With `balance_factor` the ring has bounded loads (Mirrokni, Thorup, Zadimoghaddam, Consistent Hashing with Bounded
     Loads, 2017): 1.25 is a good compromise. It costs a look at each endpoint, unless the one at hand is idle.
+
+    Example:
+        balancer: {ring_hash: {key: "cookie:cart", balance_factor: 1.25}}
     """
 
     def __init__(self, options: RingHashOptions, context: Context) -> None:

@@ -52,6 +52,9 @@ class Subset(PreparedBalancer[SubsetOptions, _Subsets]):
 
     The labels are those of the instances, as the YAML or discovery gives them. An endpoint that is ejected, or has the
     weight 0, does not count; when that leaves nobody, `fallback` says what happens.
+
+    Example:
+        balancer: {subset: {labels: {version: "{header:x-version}"}, fallback: default, default: {version: stable}}}
     """
 
     def __init__(self, options: SubsetOptions, context: Context) -> None:

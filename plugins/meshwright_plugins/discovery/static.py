@@ -18,7 +18,13 @@ class StaticOptions(Options):
 
 
 class Static(Discovery[StaticOptions]):
-    """Report the endpoints that the configuration lists; they change with the configuration only."""
+    """Report the endpoints that the configuration lists; they change with the configuration only.
+
+    `endpoints` of the service itself is a short way to say the same.
+
+    Example:
+        discovery: {static: {endpoints: ["http://127.0.0.1:8001", {url: "http://127.0.0.1:8002", weight: 2}]}}
+    """
 
     async def watch(self) -> AsyncIterator[Sequence[Instance]]:
         yield [endpoint.instance() for endpoint in self.options.endpoints]

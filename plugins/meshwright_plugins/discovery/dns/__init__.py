@@ -21,6 +21,9 @@ class Dns(Discovery[DnsOptions]):
 
     The last good answer stays when the server does not answer, knows no such name, or names no instance. From
     SRV records come ports and weights, of the lowest priority only.
+
+    Example:
+        discovery: {dns: {host: orders.internal, port: 8000, max_ttl: 30s}}
     """
 
     def __init__(self, options: DnsOptions, context: Context) -> None:

@@ -39,6 +39,9 @@ class Redis(Store[RedisOptions]):
     Workers and gateways with the same Redis and prefix share what is stored. A Redis that evicts keys forgets
     values, buckets, windows and leases, so let it refuse writes instead (`maxmemory-policy noeviction`). While it
     is away calls fail at once; a gateway starts without it, and both recover by themselves.
+
+    Example:
+        store: {redis: {url: "redis://127.0.0.1:6379/0", prefix: "shop:"}}
     """
 
     def __init__(self, options: RedisOptions, context: Context) -> None:
