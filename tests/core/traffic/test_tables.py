@@ -8,7 +8,8 @@ from pathlib import Path
 from meshwright.traffic.beside import in_thread
 from meshwright.traffic.checked import read
 from meshwright.traffic.gateway import Gateway
-from meshwright_sdk import ConfigDocument, Tasks
+from meshwright_sdk import ConfigDocument, SideWork, Tasks
+from meshwright_sdk.testing import ManualClock
 
 STEPS = 50
 PLUGIN = f"""\
@@ -44,6 +45,7 @@ async def test_those_of_several_services_are_there_before_the_first_request_and_
     config = await in_thread(read, ConfigDocument(text=text, name="gateway.yaml", base_dir=tmp_path))
     steps: list[str] = config.registry.find("balancer", "stepped").target.steps
     gateway = Gateway()
+    gateway._side_work = SideWork(ManualClock().monotonic)  # no turn is long
 
     building = Tasks().spawn(gateway.build(config, 1), name="building")
     while not building.done():
