@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from copy import copy
 from functools import partial
 from typing import Any
 
 from meshwright.net.client_tls import ClientTls
 from meshwright.plugin_host.frames import place_of
-from meshwright.traffic.carrier import Carrier
 from meshwright.traffic.chooser import Chooser
+from meshwright.traffic.live_endpoint import LiveEndpoint
 from meshwright.traffic.observers import Observers, tell_changes
 from meshwright.traffic.policy_set import PolicySet
 from meshwright.traffic.pool import Pool, PoolLimits
@@ -52,27 +52,6 @@ _COUNTED = {
 """What is counted of each pool, and shown of all of a service."""
 _REPEATABLE = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"))
 """The idempotent methods (RFC 9110, section 9.2.2)."""
-
-
-class LiveEndpoint(Carrier, Endpoint):
-    """An endpoint with the pool of connections to it; `host` is the Host that its URL stands for."""
-
-    __slots__ = (
-        "host",
-        "pool",
-        "prober",
-    )
-
-    def __init__(self, instance: Instance, make_pool: Callable[[Endpoint], Pool]) -> None:
-        super().__init__(instance)
-        self.pool = make_pool(self)
-        self.prober: Prober | None = None
-        self.host = self.origin.authority.encode("ascii")
-
-    @property
-    def in_use(self) -> bool:
-        """Whether there are connections or requests."""
-        return bool(self.pool.open or self.in_flight or (self.prober is not None and self.prober.open))
 
 
 class Service:
@@ -369,7 +348,7 @@ class Service:
             "name": self.name,
             "balancer": self.balancer.name,
             "panicking": self.group.panicking,
-            "endpoints": [_endpoint_status(endpoint) for endpoint in self._live],
+            "endpoints": [endpoint.status() for endpoint in self._live],
         }
 
 
@@ -384,19 +363,3 @@ def _with_host(request: Request, host: bytes) -> Request:
     sent.headers = request.headers.copy()
     sent.headers.set_bytes(b"host", host)
     return sent
-
-
-def _endpoint_status(endpoint: LiveEndpoint) -> dict[str, Any]:
-    instance = endpoint.instance
-    return {
-        "url": instance.url,
-        "weight": instance.weight,
-        "effective_weight": endpoint.weight,
-        "health": endpoint.health,
-        "ejections": dict(endpoint.ejections),
-        "zone": instance.zone,
-        "labels": dict(instance.labels),
-        "in_flight": endpoint.in_flight,
-        "requests": endpoint.requests,
-        "pool": endpoint.pool.status(),
-    }

@@ -18,8 +18,9 @@ from meshwright.traffic.chain import compose
 from meshwright.traffic.chooser import Chooser
 from meshwright.traffic.counts import LiveRoute, RouteCounts
 from meshwright.traffic.gateway import Gateway
+from meshwright.traffic.live_endpoint import LiveEndpoint
 from meshwright.traffic.pool import PoolLimits
-from meshwright.traffic.service import LiveEndpoint, Service
+from meshwright.traffic.service import Service
 from meshwright.traffic.snapshot import Snapshot
 from meshwright_plugins.balancers.weighted_round_robin import WeightedRoundRobin
 from meshwright_sdk import (
