@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from meshwright.plugin_host.frames import describe_failure
 from meshwright_sdk.attempt import Attempt, AttemptObserver
 from meshwright_sdk.balancing import Endpoint
 from meshwright_sdk.clock import Clock
@@ -67,5 +68,5 @@ def _tell(listeners: Sequence[Callable[[Any], None]], what: object) -> None:
     for listener in listeners:
         try:
             listener(what)
-        except (Exception, SystemExit):
-            logger.exception("%s raised", getattr(listener, "__qualname__", listener))
+        except (Exception, SystemExit) as error:
+            logger.error("%s raised %s", getattr(listener, "__qualname__", listener), describe_failure(error))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from meshwright.traffic.observers import Observers, tell_changes
@@ -95,6 +97,9 @@ def test_what_one_raises_is_logged_and_the_others_hear_all_the_same(caplog: pyte
     observers.end(attempt, Response(200), None)
 
     assert diary.told == [("added", endpoint), attempt]
-    assert [record.message for record in caplog.records] == [
-        f"Broken.{method} raised" for method in ("added", "began", "ended")
-    ]
+    for record, (method, error) in zip(
+        caplog.records, [("added", "KeyError"), ("began", "SystemExit: 3"), ("ended", "KeyError")], strict=True
+    ):
+        said = rf"Broken\.{method} raised {error}.* \(\S*test_observers\.py:\d+ in {method}\)"
+        assert re.fullmatch(said, record.message)
+        assert record.exc_info is None  # each request of a service would bring a traceback
