@@ -51,6 +51,10 @@ class Concurrency(Filter[ConcurrencyOptions]):
     stays slow gets its limit back in minutes, and one that recovers in seconds. Failures count when they were slow.
     When no answer comes at all, the time without one is taken for the latency.
 
+    It cannot tell a service that gets slower from one that is asked for other things: where cheap requests of 1 ms give
+    way to dear ones of 300 ms, most of these are refused for the minutes until that is usual, however idle the service
+    is. Where requests differ so much, let `min_limit` be what it bears in any case, or make two services of it.
+
     Put it into a service's `filters`, so that all routes share the limit and each attempt of a retry takes a permit
     of its own. Each worker has its own limit.
 
