@@ -259,10 +259,14 @@ class HttpServerProtocol(asyncio.Protocol):
 
     def _begin_content(self, exchange: Exchange, data: bytes) -> bytes:
         head, limit = exchange.head, self._limits.body_bytes
-        if head.length is not None and head.length > limit:
-            raise BodyTooLargeError(f"body: expected at most {limit} bytes; got a length of {head.length}")
-        reader = ChunkedReader() if head.chunked else CountedReader(head.length or 0)
-        rest = exchange.begin_content(reader, data, limit)
+        try:
+            if head.length is not None and head.length > limit:
+                raise BodyTooLargeError(f"body: expected at most {limit} bytes; got a length of {head.length}")
+            reader = ChunkedReader() if head.chunked else CountedReader(head.length or 0)
+            rest = exchange.begin_content(reader, data, limit)
+        except (GrammarError, MeshwrightError):
+            exchange.request.interim = None  # or the exchange that is not to be would keep itself, and us
+            raise
         if not exchange.complete:
             self._pace = ContentPace(self._loop.time(), paused=self._read_paused)
             if reader.behind:

@@ -80,6 +80,20 @@ async def sends_nonsense(rig: Rig) -> None:
     wire.close()
 
 
+async def sends_nonsense_as_content(rig: Rig) -> None:
+    wire = await rig.client()
+    await wire.send(POST, b"zz\r\n")
+    await wire.message()
+    wire.close()
+
+
+async def announces_too_much(rig: Rig) -> None:
+    wire = await rig.client()
+    await wire.send(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 999999999999999\r\n\r\n")
+    await wire.message()
+    wire.close()
+
+
 async def waits_too_long(rig: Rig) -> None:
     wire = await rig.client()
     await wire.send(GET)
@@ -102,6 +116,8 @@ VISITS: dict[str, tuple[Script, Visit]] = {
     "a client that leaves its answer": (answering(CHUNKED), leaves_during_its_answer),
     "a tunnel": (answering(SWITCH), leaves_its_tunnel),
     "nonsense": (answering(), sends_nonsense),
+    "nonsense as content": (answering(), sends_nonsense_as_content),
+    "too much": (answering(), announces_too_much),
 }
 
 

@@ -387,6 +387,29 @@ async def test_a_failure_is_held_by_nobody_afterwards() -> None:
         gc.enable()
 
 
+async def test_an_attempt_that_lost_is_held_by_nobody_afterwards() -> None:
+    ends: list[weakref.ref[BaseException]] = []
+
+    async def upstream(request: Request) -> Response:
+        try:
+            await case.clock.sleep(1.5 if request is case.request else 50)
+        except asyncio.CancelledError as error:
+            ends.append(weakref.ref(error))
+            raise
+        return Response(200)
+
+    case = Case()
+    gc.collect()
+    gc.disable()
+    try:
+        task = Tasks().spawn(case.hedge(case.request, upstream), name="request")
+        await case.clock.advance(5)
+        assert (await task).status == 200
+        assert [error() for error in ends] == [None]
+    finally:
+        gc.enable()
+
+
 @pytest.mark.parametrize(
     "request_",
     [

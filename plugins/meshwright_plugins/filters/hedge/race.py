@@ -153,7 +153,8 @@ class Race(Timer):
 
     def _cancel_others(self) -> None:
         self._over = True
-        for task in self._others:
+        others, self._others = self._others, []  # each keeps its cancellation, whose traceback has this: a cycle
+        for task in others:
             task.cancel(LOST)
 
 
