@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -16,7 +17,11 @@ if TYPE_CHECKING:
 
     from meshwright.admin.graceful import GracefulServer
 
+logger = logging.getLogger("meshwright.admin")
+
 GRACE_S = 2.0
+RETRY_S = 1.0
+"""How long to wait when what answers could not be imported."""
 
 
 class Serving:
@@ -56,9 +61,18 @@ class Serving:
     async def _serve(self) -> None:
         await self._wanted.wait()
         asyncio.get_running_loop().remove_reader(self._socket)
-        make_server = await in_thread(_imported)
+        make_server = await self._imported()
         self._server = make_server(self._app)
         await self._server.serve(sockets=[self._socket])
+
+    async def _imported(self) -> Callable[[ASGIApp], GracefulServer]:
+        """Return what makes the server; an import fails, for once, when connections have all file descriptors."""
+        while True:
+            try:
+                return await in_thread(_imported)
+            except Exception:
+                logger.exception("the admin API cannot answer yet, and tries again")
+            await asyncio.sleep(RETRY_S)
 
 
 def _imported() -> Callable[[ASGIApp], GracefulServer]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from meshwright.processes.control import Control, Part
 from meshwright.processes.fleet import Fleet
 from meshwright.processes.reading import check
 from meshwright.traffic.checked import CheckedConfig
-from meshwright_sdk import ConfigError
+from meshwright_sdk import ConfigError, Tasks
+from tests.core.http1.wire import until
 from tests.core.processes.fake_worker import FakeSource
 
 YAML = 'admin: {bind: "127.0.0.1:0"}\nlisteners: [{name: web, bind: "127.0.0.1:0"}]\n'
@@ -85,6 +87,17 @@ async def test_a_start_that_fails_leaves_no_file(tmp_path: Path) -> None:
         await gateway.control.start()
 
     assert not is_socket(f"{tmp_path}/admin.sock")
+
+
+async def test_it_answers_later_when_what_answers_cannot_be_imported_at_first(
+    started: Started, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with monkeypatch.context() as broken:
+        broken.setitem(sys.modules, "meshwright.admin.graceful", None)
+        asked = Tasks().spawn(started.ask(), name="client")
+        await until(lambda: "cannot answer yet" in caplog.text)
+
+    assert b"200 OK" in await asked
 
 
 async def test_it_ends_before_anybody_asked(started: Started) -> None:
