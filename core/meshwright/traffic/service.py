@@ -91,6 +91,7 @@ class Service:
         self._host = b"" if host in ("keep", "endpoint") else host.encode("ascii")
         self._tasks = Tasks()  # not those of its plugins' contexts, which go on until the plugins are closed
         self._known = asyncio.Event()
+        self._lists = 0  # that were taken over
         self._tls = tls or ClientTls()
         self._retired: list[LiveEndpoint] = []
         self._declare(metrics)
@@ -256,6 +257,7 @@ class Service:
         New ones are taken from `made`, as far as they are there. A list that changes nothing leaves the sequence as it
         is, which balancers rely on; one that changes a weight makes a new one.
         """
+        self._lists += 1
         wanted = list(dict.fromkeys(instances))
         if wanted == [endpoint.instance for endpoint in self._live]:
             return
@@ -318,7 +320,10 @@ class Service:
         while True:
             try:
                 async for instances in self._discovery.watch():
-                    self.update(instances, await self._side_work.run(self._made(instances)))
+                    lists = self._lists
+                    made = await self._side_work.run(self._made(instances))
+                    if self._lists == lists:  # else a reload has brought a later one
+                        self.update(instances, made)
                     self._known.set()
                 return
             except Exception:

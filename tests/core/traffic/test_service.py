@@ -259,6 +259,22 @@ async def test_endpoints_that_stay_keep_their_connections_and_counts_and_those_t
         assert first.in_flight == 0
 
 
+async def test_a_list_that_a_reload_brings_is_not_undone_by_a_report_from_before() -> None:
+    discovery = Told()
+    service = await make_service(discovery)
+    before, after = (Instance(url=f"http://127.0.0.1:{port}") for port in (8001, 8002))
+    starting = asyncio.get_running_loop().create_task(service.start())
+    await discovery.reports.put([before])
+    await until(discovery.reports.empty)
+    assert not service.group.all  # it is being made
+
+    service.update([after])
+    await starting
+
+    assert [endpoint.instance for endpoint in service.group.all] == [after]
+    await service.close()
+
+
 async def test_a_report_that_changes_nothing_keeps_the_sequence() -> None:
     async with scripted_upstream(answer) as upstream, service_to(upstream) as (service, discovery):
         before = service.endpoints
