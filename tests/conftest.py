@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import pytest
 from hypothesis import settings
+
+from tests.redis_servers import end_those_left
 
 # How long one example takes says more about the load of the machine than about the code.
 settings.register_profile("meshwright", deadline=None)
 settings.load_profile("meshwright")
+
+
+@pytest.fixture(autouse=True)
+def no_server_outlives_its_test() -> Iterator[None]:
+    yield
+    assert end_those_left() == []

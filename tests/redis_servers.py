@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import signal
 import socket
@@ -21,6 +22,18 @@ WITHIN_S = 10.0
 
 needs_redis = pytest.mark.skipif(REDIS is None, reason="needs redis-server (Debian package redis-server)")
 needs_sentinel = pytest.mark.skipif(SENTINEL is None, reason="needs redis-sentinel (Debian package redis-sentinel)")
+
+
+_running: set[RedisServer] = set()
+
+
+def end_those_left() -> list[str]:
+    """End the servers that a test has started and not stopped, and return their addresses."""
+    left = [server.address for server in _running]
+    for server in _running:
+        server.end()
+    _running.clear()
+    return left
 
 
 class RedisServer:
@@ -50,6 +63,7 @@ class RedisServer:
             self._program, str(self._folder / "redis.conf"), *self._arguments,
             stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
         )  # fmt: skip
+        _running.add(self)
         async with asyncio.timeout(WITHIN_S):
             await self._answering()
 
@@ -69,6 +83,12 @@ class RedisServer:
         """Let it go on."""
         self._signal(signal.SIGCONT)
 
+    def end(self) -> None:
+        """End it when the event loop that it was started in has gone."""
+        assert self._process is not None
+        with suppress(ProcessLookupError):
+            os.kill(self._process.pid, signal.SIGKILL)
+
     async def stop(self) -> None:
         """End it, and wait for the end."""
         if self._process is not None:
@@ -76,6 +96,7 @@ class RedisServer:
                 self._process.kill()
             await self._process.wait()
             self._process = None
+            _running.discard(self)
 
     async def ask(self, *words: str) -> str:
         """Return the first line of its answer to a command."""

@@ -181,7 +181,6 @@ async def test_a_server_that_is_no_cluster_is_told(tmp_path: Path) -> None:
         await store.get("key")
     await store.close()
     await server.stop()
-    await server.stop()
 
 
 @pytest.mark.parametrize(

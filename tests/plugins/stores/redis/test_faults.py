@@ -110,6 +110,7 @@ async def test_a_server_that_dies_under_load_and_comes_back(tmp_path: Path) -> N
         await asyncio.sleep(0.2)
         phase = "over"
         await asyncio.gather(*clients)
+    await server.stop()
 
     assert outcomes["before: served"] > 100
     assert outcomes["away: served"] == 0
