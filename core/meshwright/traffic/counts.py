@@ -21,10 +21,10 @@ class RouteCounts:
     def __init__(self, metrics: Metrics, name: str) -> None:
         self._metrics = metrics
         self._name = name
-        self.classes = [
+        self.classes = tuple(
             metrics.counter("meshwright_requests_total", "Requests answered.", route=name, status_class=status)
             for status in STATUS_CLASSES
-        ]
+        )
         self.in_flight = metrics.gauge(
             "meshwright_requests_in_flight", "Requests whose response has not ended.", route=name
         )

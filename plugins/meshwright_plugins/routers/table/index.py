@@ -9,7 +9,7 @@ from meshwright_plugins.routers.table.candidate import Candidate
 from meshwright_plugins.routers.table.pattern import PathPattern
 from meshwright_sdk import Request
 
-Groups: TypeAlias = tuple[list[Candidate], ...]
+Groups: TypeAlias = tuple[tuple[Candidate, ...], ...]
 
 
 class _Node:
@@ -35,8 +35,8 @@ def _gather(root: _Node) -> None:
     places: list[tuple[_Node, Groups]] = [(root, ())]
     while places:
         node, above = places.pop()
-        node.stopped = (node.prefixes, *above) if node.prefixes else above
-        node.ended = (node.ends, *node.stopped) if node.ends else node.stopped
+        node.stopped = (tuple(node.prefixes), *above) if node.prefixes else above
+        node.ended = (tuple(node.ends), *node.stopped) if node.ends else node.stopped
         below = node.children.values() if node.parameter is None else (*node.children.values(), node.parameter)
         places += [(child, node.stopped) for child in below]
 
@@ -98,7 +98,7 @@ class PathIndex:
                 return candidate
         return None
 
-    def _groups(self, path: str) -> Sequence[list[Candidate]]:
+    def _groups(self, path: str) -> Iterable[Sequence[Candidate]]:
         """Return the templates and then the prefixes that take `path`, most specific first.
 
         No more segments are split off than the tree is deep.
