@@ -392,7 +392,7 @@ async def test_who_sleeps_until_the_same_tick_wakes_in_the_same_turn() -> None:
     assert len(timeouts) == 0
 
 
-async def test_a_sleeper_that_is_cancelled_wakes_no_more() -> None:
+async def test_a_sleeper_that_is_cancelled_wakes_no_more(caplog: pytest.LogCaptureFixture) -> None:
     clock, tasks = ManualClock(), Tasks()
     timeouts = Timeouts(clock)
 
@@ -406,3 +406,4 @@ async def test_a_sleeper_that_is_cancelled_wakes_no_more() -> None:
 
     assert task.cancelled()
     assert len(timeouts) == 0
+    assert caplog.records == []  # where a timer that raises is told

@@ -83,10 +83,10 @@ class Overload(Filter[OverloadOptions]):
     better. Memory near its limit and too many requests in flight have the same effect. The answer is 503, code
     `overloaded`, with `retry-after`; no filter inside of it runs.
 
-    A refusal costs this process about half of what a small proxied request does: reading it and writing the answer.
-    Clients that come again at once could make so many of them that nothing else is done. So when there are more than
-    2,500 in a second, refusals are held back for a while (`hold`): clients that keep their connections come less often
-    then. To hold one back costs half as much again, which is why fewer are given at once.
+    A refusal costs this process about two thirds of what a small proxied request does: reading it and writing the
+    answer. Clients that come again at once could make so many of them that nothing else is done. So when there are
+    more than 2,500 in a second, refusals are held back for a while (`hold`): clients that keep their connections come
+    less often then. To hold one back costs half as much again, which is why fewer are given at once.
 
     Put it outside of everything but `request_id` and `priority`, on every route.
 
