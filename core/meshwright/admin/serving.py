@@ -67,11 +67,14 @@ class Serving:
 
     async def _imported(self) -> Callable[[ASGIApp], GracefulServer]:
         """Return what makes the server; an import fails, for once, when connections have all file descriptors."""
+        told = False
         while True:
             try:
                 return await in_thread(_imported)
             except Exception:
-                logger.exception("the admin API cannot answer yet, and tries again")
+                if not told:
+                    logger.exception("the admin API cannot answer yet, and tries again each second")
+                told = True
             await asyncio.sleep(RETRY_S)
 
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 
+from meshwright.admin import serving
 from meshwright.admin.server import Admin
 from meshwright.net.sockets import is_socket
 from meshwright.processes.control import Control, Part
 from meshwright.processes.fleet import Fleet
 from meshwright.processes.reading import check
+from meshwright.traffic.beside import in_thread
 from meshwright.traffic.checked import CheckedConfig
 from meshwright_sdk import ConfigError, Tasks
 from tests.core.http1.wire import until
@@ -92,12 +94,21 @@ async def test_a_start_that_fails_leaves_no_file(tmp_path: Path) -> None:
 async def test_it_answers_later_when_what_answers_cannot_be_imported_at_first(
     started: Started, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    attempts = list[object]()
+
+    async def counted(work: Callable[[], object]) -> object:
+        attempts.append(work)
+        return await in_thread(work)
+
+    monkeypatch.setattr(serving, "in_thread", counted)
+    monkeypatch.setattr(serving, "RETRY_S", 0.01)
     with monkeypatch.context() as broken:
         broken.setitem(sys.modules, "meshwright.admin.graceful", None)
         asked = Tasks().spawn(started.ask(), name="client")
-        await until(lambda: "cannot answer yet" in caplog.text)
+        await until(lambda: len(attempts) > 3)
 
     assert b"200 OK" in await asked
+    assert caplog.text.count("cannot answer yet") == 1
 
 
 async def test_it_ends_before_anybody_asked(started: Started) -> None:
