@@ -84,7 +84,10 @@ class Store(Plugin[O_co]):
 
     @abstractmethod
     async def publish(self, channel: str, message: bytes) -> None:
-        """Send `message` to whoever subscribes to `channel` at this moment."""
+        """Send `message` to whoever subscribes to `channel` at this moment.
+
+        One who begins to while it is under way between servers may get it too.
+        """
 
     @abstractmethod
     def subscribe(self, channel: str) -> AsyncIterator[bytes]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 from uuid import uuid4
 
@@ -39,10 +40,11 @@ async def _values(store: AnyStore, key: str, wait: Wait) -> None:
 
 
 async def _times(store: AnyStore, key: str, wait: Wait) -> None:
+    await store.set(key, b"1", ttl_s=60)
+    await _expect("get within the time to live", store.get(key), b"1")
     await store.set(f"{key}1", b"1", ttl_s=_SHORT_S)
     await store.set(f"{key}2", b"2", ttl_s=_SHORT_S)
     await store.set(f"{key}2", b"3")
-    await _expect("get within the time to live", store.get(f"{key}1"), b"1")
     await wait(_AFTER_S)
     await _expect("get after the time to live", store.get(f"{key}1"), None)
     await _expect("get of a value that was set again without a time to live", store.get(f"{key}2"), b"3")
@@ -76,8 +78,9 @@ async def _exchanges(store: AnyStore, key: str, wait: Wait) -> None:
     await _expect("compare_and_set of no value with None", swap(key, None, b"1", ttl_s=60), True)
     await _expect("compare_and_set of a value with None", swap(key, None, b"2"), False)
     await _expect("compare_and_set of a value with another", swap(key, b"2", b"3"), False)
-    await _expect("compare_and_set of a value with itself", swap(key, b"1", b"2", ttl_s=_SHORT_S), True)
+    await _expect("compare_and_set of a value with itself", swap(key, b"1", b"2", ttl_s=60), True)
     await _expect("get after compare_and_set", store.get(key), b"2")
+    await _expect("compare_and_set with a time to live", swap(key, b"2", b"3", ttl_s=_SHORT_S), True)
     await wait(_AFTER_S)
     await _expect("get after the time to live of compare_and_set", store.get(key), None)
     won = await asyncio.gather(*(swap(f"{key}2", None, b"%d" % number, ttl_s=60) for number in range(20)))
@@ -162,17 +165,44 @@ async def _told_waits(store: AnyStore, key: str, wait: Wait) -> None:
 
 async def _messages(store: AnyStore, key: str, wait: Wait) -> None:
     await store.publish(key, b"before anybody listens")
-    first, second = (iterator_of("subscribe()", store.subscribe(key)) for _ in range(2))
-    other = iterator_of("subscribe()", store.subscribe(f"{key}2"))
-    await wait(_AFTER_S)
-    for message in (b"one", b"", b"\x00\xff"):
+    early, _ = await _listener(store, key, wait)
+    late, first = await _listener(store, key, wait)
+    claim("subscribe", first == b"hello", "nothing that was published before", repr(first))
+    other, _ = await _listener(store, f"{key}2", wait)
+    for message in (b"begin", b"one", b"", b"\x00\xff"):
         await store.publish(key, message)
     await store.publish(f"{key}2", b"elsewhere")
-    for subscriber in (first, second):
-        got = [await next_of("subscribe", subscriber, "what is published from then on") for _ in range(3)]
+    for subscriber in (early, late):
+        await _skip_to(b"begin", subscriber)
+        got = [await _heard(subscriber) for _ in range(3)]
         claim("subscribe", got == [b"one", b"", b"\x00\xff"], "each message in order, for each subscriber", repr(got))
-    got = await next_of("subscribe", other, "what is published from then on")
+    got = await _heard(other)
     claim("subscribe to another channel", got == b"elsewhere", "its own messages alone", repr(got))
+
+
+async def _listener(store: AnyStore, channel: str, wait: Wait) -> tuple[AsyncIterator[Any], Any]:
+    """Return a subscriber and its first message, when all that has been published so far is behind it.
+
+    Servers may hear of a subscriber, and of a message at another server, with a delay.
+    """
+    subscriber = iterator_of("subscribe()", store.subscribe(channel))
+    first = store.context.tasks.spawn(_heard(subscriber), name="first message")
+    while not first.done():
+        await store.publish(channel, b"hello")
+        await wait(_SHORT_S / 10)
+    last = uuid4().bytes
+    await store.publish(channel, last)
+    await _skip_to(last, subscriber)
+    return subscriber, await first
+
+
+async def _skip_to(message: bytes, subscriber: AsyncIterator[Any]) -> None:
+    while await _heard(subscriber) != message:
+        pass
+
+
+async def _heard(subscriber: AsyncIterator[Any]) -> Any:
+    return await next_of("subscribe", subscriber, "what is published from then on")
 
 
 async def _leases(store: AnyStore, key: str, wait: Wait) -> None:
