@@ -30,6 +30,10 @@ class _Node:
         self.ended: Groups = ()
 
 
+_NO_CHILDREN: dict[str, _Node] = {}
+"""Those of all leaves, of which there may be thousands: one object stays in the processor's cache."""
+
+
 def _gather(root: _Node) -> None:
     """Find what is stopped and ended at each place; without recursion, for paths may be long."""
     places: list[tuple[_Node, Groups]] = [(root, ())]
@@ -39,6 +43,7 @@ def _gather(root: _Node) -> None:
         node.ended = (tuple(node.ends), *node.stopped) if node.ends else node.stopped
         below = node.children.values() if node.parameter is None else (*node.children.values(), node.parameter)
         places += [(child, node.stopped) for child in below]
+        node.children = node.children or _NO_CHILDREN
 
 
 class PathIndex:
