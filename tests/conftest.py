@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from tests.ports import release_ports
 from tests.redis_servers import end_those_left
 
 # How long one example takes says more about the load of the machine than about the code.
@@ -17,4 +18,6 @@ settings.load_profile("meshwright")
 @pytest.fixture(autouse=True)
 def no_server_outlives_its_test() -> Iterator[None]:
     yield
-    assert end_those_left() == []
+    left = end_those_left()
+    release_ports()
+    assert left == []

@@ -6,7 +6,6 @@ import asyncio
 import os
 import shutil
 import signal
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -15,10 +14,12 @@ import pytest
 
 from meshwright_sdk import StoreError, Tasks
 from meshwright_sdk.store import AnyStore
+from tests.ports import free_port
 
 REDIS = shutil.which("redis-server")
 SENTINEL = shutil.which("redis-sentinel")
-WITHIN_S = 10.0
+WITHIN_S = 30.0
+_BUS = 10_000
 
 needs_redis = pytest.mark.skipif(REDIS is None, reason="needs redis-server (Debian package redis-server)")
 needs_sentinel = pytest.mark.skipif(SENTINEL is None, reason="needs redis-sentinel (Debian package redis-sentinel)")
@@ -40,7 +41,7 @@ class RedisServer:
     """A redis-server that keeps nothing on disk, on one port for its whole life."""
 
     def __init__(self, folder: Path, *arguments: str, program: str | None = REDIS) -> None:
-        self.port = free_port()
+        self.port = free_port(also=_BUS)
         self._program = program
         self._arguments = arguments
         self._folder = folder / f"redis-{self.port}"
@@ -169,16 +170,3 @@ async def hears(store: AnyStore, subscription: AsyncIterator[bytes], channel: st
 
     await until(is_heard)
     assert await heard == b"1"
-
-
-def free_port() -> int:
-    """Return a port that is free at this moment, and whose port for the bus of a cluster is one too."""
-    while True:
-        with socket.socket() as one, socket.socket() as bus:
-            one.bind(("127.0.0.1", 0))
-            port: int = one.getsockname()[1]
-            try:
-                bus.bind(("127.0.0.1", port + 10_000))
-            except (OSError, OverflowError):
-                continue
-            return port

@@ -4,7 +4,6 @@ import asyncio
 import os
 import shutil
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator, Generator, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from meshwright_plugins.discovery.dns.options import parse_server
 from meshwright_sdk import Context, Instance, SideWork, Tasks
 from meshwright_sdk.testing import build, check_discovery
 from tests.plugins.noted_clock import NotedClock
+from tests.ports import free_port
 
 DNSMASQ = shutil.which("dnsmasq") or shutil.which("dnsmasq", path="/usr/sbin:/usr/local/sbin")
 needs_dnsmasq = pytest.mark.skipif(DNSMASQ is None, reason="needs dnsmasq (Debian package dnsmasq-base)")
@@ -32,7 +32,7 @@ class DnsServer:
     def __init__(self, folder: Path) -> None:
         self.hosts = folder / "hosts"
         self.hosts.write_text("")
-        self.port = free_port()
+        self.port = free_port(udp=True)
         self._process: asyncio.subprocess.Process | None = None
 
     @property
@@ -74,19 +74,6 @@ class DnsServer:
             self._process.kill()
             await self._process.wait()
             self._process = None
-
-
-def free_port() -> int:
-    """Return a port that is free for UDP and TCP at this moment."""
-    while True:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, socket.socket() as tcp:
-            udp.bind(("127.0.0.1", 0))
-            port: int = udp.getsockname()[1]
-            try:
-                tcp.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
 
 
 @pytest.fixture

@@ -33,6 +33,7 @@ from meshwright_sdk import (
 from meshwright_sdk.testing import FakeUpstream, ManualClock, build, check_filter, gateway, make_request
 from meshwright_sdk.timeouts import DEADLINE, EXPIRED
 from tests.e2e.gateway_process import eventually
+from tests.ports import free_port
 
 
 def breaker(clock: ManualClock | None = None, **options: Any) -> CircuitBreaker:
@@ -324,7 +325,7 @@ class Moody:
         self.status = 200
         self.delay_s = 0.0
         self.requests = 0
-        self.port = 0
+        self.port = free_port()
         self._runner: web.AppRunner | None = None
 
     async def answer(self, request: web.Request) -> web.Response:
@@ -338,7 +339,6 @@ class Moody:
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", self.port).start()
-        self.port = self._runner.addresses[0][1]
 
     async def die(self) -> None:
         assert self._runner is not None

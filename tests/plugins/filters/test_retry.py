@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import socket
 import weakref
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -48,6 +47,7 @@ from meshwright_sdk.testing import (
     make_request,
 )
 from tests.core.http1.wire import Wire, connect, scripted_upstream
+from tests.ports import free_port
 
 AT_ONCE: dict[str, Any] = {"backoff": "0s", "max_backoff": "0s"}
 
@@ -562,12 +562,6 @@ services:
 """
 
 
-def dead_url() -> str:
-    """Return the URL of a port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as bound:
-        return f"http://127.0.0.1:{bound.getsockname()[1]}"
-
-
 async def get(url: str, times: int) -> Counter[int]:
     """Send so many requests over one connection; return how often each status came."""
     wire = await connect(int(url.rpartition(":")[2]))
@@ -590,7 +584,7 @@ async def test_over_real_sockets_a_dead_endpoint_among_three_costs_no_request() 
             await wire.send(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
 
     async with scripted_upstream(script) as one, scripted_upstream(script) as two:
-        endpoints = ", ".join(f'"{url}"' for url in (one.url, dead_url(), two.url))
+        endpoints = ", ".join(f'"{url}"' for url in (one.url, f"http://127.0.0.1:{free_port()}", two.url))
         config = CONFIG.format(options="{budget: 40%, backoff: 0s, max_backoff: 0s}", endpoints=endpoints)
         async with gateway(config) as running:
             batches = await asyncio.gather(*(get(running.url, 200) for _ in range(10)))

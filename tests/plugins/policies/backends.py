@@ -12,6 +12,7 @@ from aiohttp import web
 
 from meshwright_sdk.testing import gateway
 from tests.plugins.policies.configs import config_of
+from tests.ports import free_port
 
 
 class Backend:
@@ -23,7 +24,7 @@ class Backend:
     def __init__(self) -> None:
         self.requests = 0
         self.status = 200
-        self._port = 0
+        self._port = free_port()
         self._runner: web.AppRunner | None = None
         self._ghost: asyncio.Server | None = None
 
@@ -37,7 +38,6 @@ class Backend:
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", self._port).start()
-        self._port = self._runner.addresses[0][1]
 
     async def die(self) -> None:
         if self._runner is not None:

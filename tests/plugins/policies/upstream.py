@@ -11,6 +11,8 @@ from pathlib import Path
 import aiohttp
 from aiohttp import web
 
+from tests.ports import free_port
+
 
 class Upstream:
     """A real server that answers with its URL, and at `/healthz` how it is, which a test switches.
@@ -25,7 +27,7 @@ class Upstream:
         self.headers: dict[str, str] = {}
         self.asked: Counter[str] = Counter()
         self.url = f"unix:{socket}"
-        self._tls, self._socket, self._port = tls, socket, 0
+        self._tls, self._socket, self._port = tls, socket, free_port()
         self._runner: web.AppRunner | None = None
 
     async def answer(self, request: web.Request) -> web.Response:
@@ -44,7 +46,6 @@ class Upstream:
             await web.UnixSite(runner, str(self._socket)).start()
             return
         await web.TCPSite(runner, "127.0.0.1", self._port, ssl_context=self._tls, reuse_address=True).start()
-        self._port = runner.addresses[0][1]
         self.url = f"http{'s' if self._tls else ''}://127.0.0.1:{self._port}"
 
     async def die(self) -> None:

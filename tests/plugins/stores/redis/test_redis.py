@@ -10,7 +10,8 @@ import pytest
 from meshwright_sdk import Rate, StoreError, Taken, Tasks
 from meshwright_sdk.testing import build, check_store
 from tests.certificates import write_authority, write_certificate
-from tests.redis_servers import RedisServer, free_port, hears, needs_redis, until
+from tests.ports import free_port
+from tests.redis_servers import RedisServer, hears, needs_redis, until
 
 pytest.importorskip("hiredis")
 

@@ -9,7 +9,8 @@ import pytest
 
 from meshwright_sdk import Rate, StoreError
 from meshwright_sdk.testing import build
-from tests.redis_servers import RedisServer, SentinelServer, free_port, hears, needs_redis, needs_sentinel, until
+from tests.ports import free_port
+from tests.redis_servers import RedisServer, SentinelServer, hears, needs_redis, needs_sentinel, until
 
 pytest.importorskip("hiredis")
 
