@@ -6,9 +6,11 @@ import asyncio
 import os
 import shutil
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -54,6 +56,10 @@ class RedisServer:
     @property
     def url(self) -> str:
         return f"redis://{self.address}"
+
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None
 
     async def start(self) -> None:
         """Return when it answers."""
@@ -129,7 +135,10 @@ class RedisServer:
 
 
 class SentinelServer(RedisServer):
-    """A redis-sentinel that watches a primary under the name `shop`, and is quick to replace it."""
+    """A redis-sentinel that watches a primary under the name `shop`, and replaces it only when it is allowed to.
+
+    What a busy machine delays would pass for a primary that is down.
+    """
 
     def __init__(self, folder: Path, primary: RedisServer, quorum: int = 1) -> None:
         super().__init__(folder, program=SENTINEL)
@@ -140,8 +149,12 @@ class SentinelServer(RedisServer):
         return (
             f"port {self.port}\nbind 127.0.0.1\ndir {self._folder}\n"
             f"sentinel monitor shop 127.0.0.1 {self._primary.port} {self._quorum}\n"
-            "sentinel down-after-milliseconds shop 500\nsentinel failover-timeout shop 3000\n"
+            "sentinel down-after-milliseconds shop 600000\nsentinel failover-timeout shop 3000\n"
         )
+
+    async def allow_failover(self) -> None:
+        """Let it replace a primary that does not answer for half a second."""
+        assert await self.ask("SENTINEL", "SET", "shop", "down-after-milliseconds", "500") == "+OK"
 
 
 async def until(condition: Callable[[], Awaitable[object]], within_s: float = WITHIN_S) -> None:
@@ -156,17 +169,29 @@ async def until(condition: Callable[[], Awaitable[object]], within_s: float = WI
             await asyncio.sleep(0.01)
 
 
+def fails_at_once(call: Coroutine[Any, Any, Any]) -> bool:
+    """Whether a call of a store raises StoreError without waiting for anything."""
+    try:
+        call.send(None)
+    except StoreError:
+        return True
+    call.close()
+    return False
+
+
 async def hears(store: AnyStore, subscription: AsyncIterator[bytes], channel: str = "news") -> None:
-    """Publish until a message has come."""
+    """Publish until a message has come; those that were published before do not count."""
+    message = uuid4().bytes
 
-    async def first() -> bytes:
-        return await anext(subscription)
+    async def hear() -> None:
+        while await anext(subscription) != message:
+            pass
 
-    heard = Tasks().spawn(first(), name="heard")
+    heard = Tasks().spawn(hear(), name="heard")
 
     async def is_heard() -> bool:
-        await store.publish(channel, b"1")
+        await store.publish(channel, message)
         return heard.done()
 
     await until(is_heard)
-    assert await heard == b"1"
+    await heard
