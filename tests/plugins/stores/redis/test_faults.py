@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +14,22 @@ import pytest
 
 from meshwright_sdk import Rate, StoreError, Tasks
 from meshwright_sdk.testing import build
-from tests.redis_servers import RedisServer, hears, needs_redis, until
+from tests.redis_servers import RedisServer, fails_at_once, hears, needs_redis, until
 
 pytest.importorskip("hiredis")
 
 from meshwright_plugins.stores.redis import Redis
 
 RATE = Rate("1000/s")
+HURRIED: dict[str, Any] = {"timeout": "200ms"}
 GREETING = b"$40\r\n" + b"0" * 40 + b"\r\n"
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]
 
 
 @asynccontextmanager
 async def running(url: str, **options: Any) -> AsyncIterator[Redis]:
-    store = build(Redis, url=url, **{"timeout": "200ms", "connect_timeout": "200ms", "max_backoff": "100ms", **options})
+    """Run a store that is patient enough for a busy machine."""
+    store = build(Redis, url=url, **{"timeout": "10s", "connect_timeout": "10s", "max_backoff": "100ms", **options})
     await store.start()
     try:
         yield store
@@ -69,73 +72,76 @@ def answering(reply: bytes, command: bytes = b"GET") -> Talk:
     return talk
 
 
-async def timed(call: Awaitable[Any]) -> tuple[Any, float]:
-    """Return the result, or the StoreError, and how many seconds that took."""
-    loop = asyncio.get_running_loop()
-    begun = loop.time()
+async def outcome(call: Awaitable[Any]) -> Any:
+    """Return the result, or the StoreError."""
     try:
-        return await call, loop.time() - begun
+        return await call
     except StoreError as error:
-        return error, loop.time() - begun
+        return error
 
 
 @needs_redis
 async def test_a_server_that_dies_under_load_and_comes_back(tmp_path: Path) -> None:
     server = RedisServer(tmp_path)
     await server.start()
-    loop, outcomes, longest_s = asyncio.get_running_loop(), Counter[str](), 0.0
+    outcomes, late = Counter[str](), list[StoreError]()
 
     async def client(number: int) -> None:
-        nonlocal longest_s
         while phase != "over":
             begun_in = phase
-            result, seconds = await timed(store.take(f"client{number}", RATE, 1_000))
-            longest_s = max(longest_s, seconds)
+            result = await outcome(store.take(f"client{number}", RATE, 1_000))
+            if isinstance(result, StoreError) and "did not answer" in result.detail:
+                late.append(result)
             outcomes[f"{begun_in}: {'failed' if isinstance(result, StoreError) else 'served'}"] += 1
             await asyncio.sleep(0.001)
+
+    async def many(what: str) -> None:
+        async def are_so_many() -> bool:
+            return outcomes[what] > 100
+
+        await until(are_so_many)
 
     async with running(server.url) as store:
         tasks, phase = Tasks(), "before"
         clients = [tasks.spawn(client(number), name="client") for number in range(20)]
-        await asyncio.sleep(0.3)
+        await many("before: served")
         server.kill()
         await server.stop()
         phase = "away"
-        await asyncio.sleep(0.3)
+        await many("away: failed")
         phase = "coming back"
         await server.start()
-        begun = loop.time()
         await until(lambda: works(store))
-        back_s, phase = loop.time() - begun, "back"
-        await asyncio.sleep(0.2)
+        phase = "back"
+        await many("back: served")
         phase = "over"
         await asyncio.gather(*clients)
     await server.stop()
 
-    assert outcomes["before: served"] > 100
     assert outcomes["away: served"] == 0
-    assert outcomes["away: failed"] > 100
     assert outcomes["back: failed"] == 0
-    assert outcomes["back: served"] > 100
-    assert longest_s < 0.5
-    assert back_s < 1
+    assert late == []
 
 
 @needs_redis
 async def test_a_server_that_hangs_fails_calls_after_the_timeout_and_then_at_once(tmp_path: Path) -> None:
     server = RedisServer(tmp_path)
     await server.start()
-    async with running(server.url) as store:
+    loop = asyncio.get_running_loop()
+    async with running(server.url, **HURRIED) as store:
+        await until(lambda: works(store))
         server.pause()
-        first = await asyncio.gather(*(timed(store.take(f"{number}", RATE, 5)) for number in range(50)))
-        second = await timed(store.take("key", RATE, 5))
+        begun = loop.time()
+        first = await asyncio.gather(*(outcome(store.take(f"{number}", RATE, 5)) for number in range(50)))
+        seconds = loop.time() - begun
+        at_once = fails_at_once(store.take("key", RATE, 5))
         server.resume()
         await until(lambda: store.take("key", RATE, 5))
 
-    assert all(isinstance(error, StoreError) and 0.15 < seconds < 0.6 for error, seconds in first)
-    assert "did not answer within 0.2 s" in first[0][0].detail
-    assert isinstance(second[0], StoreError)
-    assert second[1] < 0.02
+    assert {type(error) for error in first} == {StoreError}
+    assert "did not answer within 0.2 s" in first[0].detail
+    assert 0.15 < seconds < 5
+    assert at_once
     await server.stop()
 
 
@@ -183,13 +189,14 @@ async def test_a_server_that_takes_connections_and_never_answers() -> None:
     async with talking(talk) as url:
         loop = asyncio.get_running_loop()
         begun = loop.time()
-        async with running(url) as store:
+        async with running(url, connect_timeout="200ms") as store:
             started_s = loop.time() - begun
-            error, seconds = await timed(store.get("key"))
+            at_once = fails_at_once(store.get("key"))
+            error = await outcome(store.get("key"))
 
-    assert 0.15 < started_s < 0.6
+    assert 0.15 < started_s < 5
     assert "it did not answer in time" in error.detail
-    assert seconds < 0.02
+    assert at_once
 
 
 @pytest.mark.parametrize(
@@ -205,7 +212,8 @@ async def test_a_server_that_takes_connections_and_never_answers() -> None:
     ],
 )
 async def test_a_strange_answer_fails_the_call(reply: bytes, message: str) -> None:
-    async with talking(answering(reply)) as url, running(url) as store:
+    options = HURRIED if "within 0.2 s" in message or "is away" in message else {}
+    async with talking(answering(reply)) as url, running(url, **options) as store:
         with pytest.raises(StoreError, match=message):
             await store.get("key")
 
@@ -216,7 +224,7 @@ async def test_an_answer_that_was_not_asked_for_is_no_answer_to_the_next_call() 
         writer.write(b"$6\r\nsecret\r\n")
         await reader.read()
 
-    async with talking(talk) as url, running(url) as store:
+    async with talking(talk) as url, running(url, **HURRIED) as store:
         await asyncio.sleep(0.02)
         with pytest.raises(StoreError, match=r"it answers what was not asked|did not answer"):
             await store.get("key")
@@ -265,8 +273,12 @@ async def test_pauses_between_attempts_grow_and_differ() -> None:
 
     async with talking(talk) as url, running(url, max_backoff="10s"):
         await asyncio.sleep(1.0)
+        assert len(connections) <= 15
+        await until(partial(has_come_again, connections, 3))
 
-    assert 3 <= len(connections) <= 15
+
+async def has_come_again(connections: list[float], times: int) -> bool:
+    return len(connections) >= times
 
 
 @pytest.mark.parametrize(
@@ -287,12 +299,11 @@ async def test_a_cluster_that_points_nowhere_fails_the_call(refusal: str) -> Non
     async with talking(talk) as url:
         store = build(Redis, cluster={"addresses": [url.removeprefix("redis://")]}, timeout="200ms")
         await store.start()
-        _, seconds = await timed(store.get("key"))
+        async with asyncio.timeout(5):
+            await outcome(store.get("key"))
         with pytest.raises(StoreError, match=r"Redis refuses the call|Redis is away"):
             await store.get("key")
         await store.close()
-
-    assert seconds < 2
 
 
 @pytest.mark.parametrize(
@@ -305,7 +316,8 @@ async def test_a_sentinel_that_names_no_address_is_told(reply: bytes) -> None:
         await reader.read()
 
     async with talking(talk) as url:
-        store = build(Redis, sentinel={"addresses": [url.removeprefix("redis://")], "name": "shop"})
+        sentinel = {"addresses": [url.removeprefix("redis://")], "name": "shop"}
+        store = build(Redis, sentinel=sentinel, timeout="10s", connect_timeout="10s")
         await store.start()
         with pytest.raises(StoreError, match="it names no address"):
             await store.get("key")
