@@ -19,6 +19,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
 from tests.e2e.gateway_process import eventually
+from tests.ports import free_port
 
 ROOT = Path(__file__).parent.parent.parent
 APPS = "tests.e2e.asgi_apps"
@@ -53,7 +54,7 @@ ACCEPTS_HEADERS = ("uvicorn", "hypercorn")
 @contextmanager
 def serving(command: Command, app: str, **environment: str) -> Iterator[str]:
     """Run a server in a process of its own; give its address once it answers."""
-    port = _free_port()
+    port = free_port()
     process = subprocess.Popen(
         [sys.executable, "-m", *command(f"{APPS}:{app}", port)], cwd=ROOT, env=os.environ | environment
     )
@@ -67,13 +68,6 @@ def serving(command: Command, app: str, **environment: str) -> Iterator[str]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
 from collections import Counter
 from typing import Any
@@ -12,6 +11,7 @@ import pytest
 
 from meshwright_sdk.testing import gateway
 from tests.core.http1.wire import Message, Wire, connect, scripted_upstream
+from tests.ports import free_port
 
 YAML = """\
 listeners: [{name: web, bind: "127.0.0.1:0"}]
@@ -31,12 +31,6 @@ services:
 def config(endpoints: list[str], *, filters: str, service: str = "", policies: str = "") -> str:
     text = YAML.replace("FILTERS", filters).replace("SERVICE", service).replace("POLICIES", policies)
     return text.replace("ENDPOINTS", ", ".join(f'"{url}"' for url in endpoints))
-
-
-def dead_url() -> str:
-    """Return the URL of a port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as bound:
-        return f"http://127.0.0.1:{bound.getsockname()[1]}"
 
 
 async def load(url: str, *, clients: int, times: int) -> tuple[Counter[int], list[float]]:
@@ -70,7 +64,7 @@ async def hang(wire: Wire) -> None:
 
 async def test_a_dead_endpoint_is_ejected_before_the_default_budget_is_spent() -> None:
     async with scripted_upstream(answer) as one, scripted_upstream(answer) as two:
-        endpoints = [one.url, dead_url(), two.url]
+        endpoints = [one.url, f"http://127.0.0.1:{free_port()}", two.url]
         text = config(endpoints, filters="retry", policies="outlier: {consecutive_failures: 5}")
         async with gateway(text) as running:
             statuses, _ = await load(running.url, clients=32, times=64)
@@ -98,7 +92,7 @@ async def test_a_hung_endpoint_costs_no_request_with_a_time_for_each_attempt() -
 async def test_a_hedge_inside_a_retry_hides_both_a_hung_and_a_dead_endpoint() -> None:
     async with scripted_upstream(answer) as good, scripted_upstream(hang) as hung:
         text = config(
-            [good.url, hung.url, dead_url()],
+            [good.url, hung.url, f"http://127.0.0.1:{free_port()}"],
             filters="timeout: {after: 20s}, retry: {attempts: 4, budget: {minimum: 500}}, "
             "hedge: {after: 50ms, attempts: 3}",
         )

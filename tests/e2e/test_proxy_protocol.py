@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,6 +14,7 @@ import pytest
 from tests.certificates import trusting, write_certificate
 from tests.e2e.differential.proxies import program
 from tests.e2e.gateway_process import GatewayFile, GatewayProcess, eventually, running_gateway
+from tests.ports import free_port
 
 YAML = """\
 listeners:
@@ -76,12 +76,6 @@ async def gateway(tmp_path: Path) -> AsyncIterator[GatewayProcess]:
 
 def port_of(gateway: GatewayProcess, name: str) -> int:
     return int(gateway.urls[name].rpartition(":")[2])
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @asynccontextmanager

@@ -11,6 +11,7 @@ import pytest
 
 from meshwright_sdk import Tasks
 from tests.e2e.gateway_process import GatewayFile, GatewayProcess, Upstream, eventually, kill, running_gateway
+from tests.ports import free_port
 
 EITHER = pytest.mark.parametrize("workers", ["1", "2"])
 STAMP = """\
@@ -40,12 +41,6 @@ async def header(gateway: GatewayProcess, name: str) -> str | None:
 def set_header(file: GatewayFile, value: str) -> None:
     text = "\n".join(line for line in file.text.splitlines() if not line.startswith("filters:"))
     file.write(f'{text}\nfilters: [{{headers: {{response: {{set: {{x-version: "{value}"}}}}}}}}]\n')
-
-
-def free_address() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{probe.getsockname()[1]}"
 
 
 @EITHER
@@ -159,7 +154,7 @@ async def test_a_plugin_that_refuses_to_start_rejects_the_reload_in_all_workers(
 @EITHER
 async def test_listeners_come_and_go_with_a_reload(file: GatewayFile, workers: str) -> None:
     async with running_gateway(file, "--workers", workers) as gateway:
-        before, extra = file.text, free_address()
+        before, extra = file.text, f"127.0.0.1:{free_port()}"
         file.replace("admin:", f'  - {{name: extra, bind: "{extra}"}}\nadmin:')
         assert (await gateway.post("/api/reload")).status_code == 200
         async with httpx.AsyncClient() as client:
@@ -200,7 +195,7 @@ async def test_a_listener_whose_port_is_in_use_rejects_the_reload(file: GatewayF
 
 async def test_the_admin_api_moves_to_its_new_address(file: GatewayFile) -> None:
     async with running_gateway(file) as gateway:
-        old, new = gateway.admin, free_address()
+        old, new = gateway.admin, f"127.0.0.1:{free_port()}"
         file.replace('admin: {bind: "127.0.0.1:0"', f'admin: {{bind: "{new}"')
         assert (await gateway.post("/api/reload")).status_code == 200
 

@@ -16,6 +16,7 @@ from meshwright_sdk import ConfigError, Metrics, Request, Response
 from tests.certificates import trusting, write_certificate
 from tests.core.http1.wire import Wire, until
 from tests.core.net.handshake import names_shown
+from tests.ports import free_port
 
 GET = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"
 EXPIRY = "meshwright_certificate_expiry_timestamp_seconds"
@@ -94,8 +95,7 @@ def at(address: str, **more: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("change", [{"name": "public"}, {"max_connections": 5}, {"trusted_proxies": ["10.0.0.1"]}])
 async def test_a_new_name_or_option_keeps_the_socket_and_the_connections(rig: Rig, change: dict[str, Any]) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     rig.apply(at(address))
     wire = await rig.client()
     await ask(wire)

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -16,6 +15,7 @@ from meshwright_sdk import ConnectError, OverloadError, Tasks, UpstreamTimeoutEr
 from meshwright_sdk.testing import make_request
 from tests.core.http1.line import take
 from tests.core.http1.wire import Script, ScriptedUpstream, Wire, listening_socket, scripted_upstream, turns, until
+from tests.ports import free_port
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 
@@ -349,13 +349,11 @@ async def test_whatever_happens_the_bounds_hold_and_in_the_end_nothing_is_held(
 
 
 async def test_an_endpoint_that_cannot_be_reached_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        port = unused.getsockname()[1]
-    pool = Pool(parse_origin(f"http://127.0.0.1:{port}"), PoolLimits())
+    url = f"http://127.0.0.1:{free_port()}"
+    pool = Pool(parse_origin(url), PoolLimits())
 
     for _ in range(3):
         with pytest.raises(ConnectError):
             await take(pool)
 
-    assert caplog.text.count(f"endpoint http://127.0.0.1:{port}: cannot be reached") == 1
+    assert caplog.text.count(f"endpoint {url}: cannot be reached") == 1

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.ports import free_port
+
 START_S = 20.0
 STOP_S = 10.0
 
@@ -125,7 +127,7 @@ def running(name: str, upstream_port: int, folder: Path) -> Iterator[int]:
     text, command = PROXIES[name]
     found = program(name)
     assert found is not None
-    port = _free_port()
+    port = free_port()
     file = folder / f"{name}.conf" if name != "envoy" else folder / "envoy.yaml"
     file.write_text(text.format(folder=folder, port=port, upstream_port=upstream_port))
     log = folder / f"{name}.log"
@@ -143,13 +145,6 @@ def running(name: str, upstream_port: int, folder: Path) -> Iterator[int]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
