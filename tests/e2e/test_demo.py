@@ -10,9 +10,12 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+
+from meshwright.demo.shop import hold_port
 
 STOP_S = 20.0
 BIN = Path(sys.executable).parent
@@ -140,9 +143,19 @@ def test_a_port_that_is_asked_for_and_taken_is_told(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_a_port_that_one_demo_has_chosen_is_not_taken_by_another() -> None:
+    with ExitStack() as one, ExitStack() as another:
+        port = hold_port(0, one)
+        assert hold_port(port, another) != port
+
+        one.close()
+        assert hold_port(port, another) == port
+
+
 def test_without_a_port_a_free_one_is_taken_when_8080_is_not() -> None:
     with socket.socket() as taken:
-        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):  # so that several runs of this test can hold it
+            taken.setsockopt(socket.SOL_SOCKET, option, 1)
         try:
             taken.bind(("127.0.0.1", 8080))
             taken.listen()

@@ -35,16 +35,17 @@ def run_demo(port: int | None) -> int:
     Without a `port` it takes 8080, or a free one where that is taken; with port 0 the admin API's is any free one too.
     """
     configure_logging("WARNING")
-    web = _free_port(WEB_PORT) if port is None else port or _free_port(0)
-    if port is None and web != WEB_PORT:
-        click.echo(f"Port {WEB_PORT} is taken; the gateway takes {web}.")
-    admin = _free_port(0 if port == 0 else ADMIN_PORT)
-    ports = {"WEB_PORT": str(web), "ADMIN_PORT": str(admin)}
-    os.environ.update(ports, GATEWAY_URL=f"http://127.0.0.1:{web}")
-    with ExitStack() as stack:
+    with ExitStack() as stack, ExitStack() as held:
+        web = hold_port(WEB_PORT, held) if port is None else port or hold_port(0, held)
+        if port is None and web != WEB_PORT:
+            click.echo(f"Port {WEB_PORT} is taken; the gateway takes {web}.")
+        admin = hold_port(0 if port == 0 else ADMIN_PORT, held)
+        ports = {"WEB_PORT": str(web), "ADMIN_PORT": str(admin)}
+        os.environ.update(ports, GATEWAY_URL=f"http://127.0.0.1:{web}")
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="meshwright-demo-")))
         os.environ["DEMO_FOLDER"] = str(folder)
         _copy_files(folder, ports | stack.enter_context(_services()))
+        held.close()
         return run(folder / "gateway.yaml", workers=1, grace_s=1.0)
 
 
@@ -55,15 +56,16 @@ def _copy_files(folder: Path, addresses: Mapping[str, str]) -> None:
         (folder / name).write_text(Template(text).substitute(addresses), "utf-8")
 
 
-def _free_port(wanted: int) -> int:
-    """Return `wanted` if nobody listens there, else a port that is free now."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", wanted))
-        except OSError:
-            probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
+def hold_port(wanted: int, held: ExitStack) -> int:
+    """Return `wanted` if nobody has it, else a port that is free; until `held` is closed nobody else can take it."""
+    holder = held.enter_context(socket.socket())
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        holder.bind(("127.0.0.1", wanted))
+    except OSError:
+        holder.bind(("127.0.0.1", 0))
+    holder.listen()  # or another demo would share it
+    port: int = holder.getsockname()[1]
     return port
 
 
