@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 
 import pytest
 
@@ -50,11 +51,13 @@ async def test_setting_it_again_replaces_what_was_set() -> None:
 
 
 async def test_a_deadline_that_is_closed_ends_nothing() -> None:
-    first, second = Exits(), Exits()
-    deadline = Deadline(first)
-    deadline.set(0.01)
+    exits, before = Exits(), set(threading.enumerate())
+    deadline = Deadline(exits)
+    (thread,) = set(threading.enumerate()) - before
+    deadline.set(60)
     deadline.close()
-    Deadline(second).set(0.02)
-    await second.code()
+    deadline.set(0.0)
+    await asyncio.to_thread(thread.join, 5)
 
-    assert not first.happened
+    assert not thread.is_alive()
+    assert not exits.happened
