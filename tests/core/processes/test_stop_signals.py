@@ -71,7 +71,10 @@ async def test_a_second_signal_ends_a_process_whose_loop_stands_still(
     assert f"the event loop stands still at {__file__}:" in caplog.text
 
 
-async def test_two_signals_in_a_moment_do_not_make_a_loop_stand_still(deadline: Deadline) -> None:
+async def test_two_signals_in_a_moment_do_not_make_a_loop_stand_still(
+    deadline: Deadline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stop_signals, "UNHEARD_S", 60.0)
     codes: list[int] = []
     signals = StopSignals(deadline, codes.append)
     signals.listen(60)
