@@ -44,7 +44,8 @@ async def names_at(url: str) -> list[str]:
 async def test_a_renewed_certificate_is_in_use_without_a_reload_and_no_connection_ends(
     secure: GatewayFile, workers: str
 ) -> None:
-    async with running_gateway(secure, "--workers", workers) as gateway, httpx.AsyncClient(verify=trusting()) as client:
+    client = httpx.AsyncClient(verify=trusting(), limits=httpx.Limits(keepalive_expiry=None))
+    async with running_gateway(secure, "--workers", workers) as gateway, client:
         first = await client.get(gateway.url)
         write_certificate(secure.path.parent, "localhost", "127.0.0.1", "new.test")
 
