@@ -40,8 +40,9 @@ def meshwright_admin_routes():
 """
 
 
-async def started(*workers: FakeWorker, source: FakeSource | None = None) -> Control:
-    control = Control(source or FakeSource(), check, Fleet(answer_s=0.05), clock=ManualClock(), acknowledge_s=0.05)
+async def started(*workers: FakeWorker, source: FakeSource | None = None, within_s: float = 10.0) -> Control:
+    fleet = Fleet(answer_s=within_s)
+    control = Control(source or FakeSource(), check, fleet, clock=ManualClock(), acknowledge_s=within_s)
     await control.start()
     await control.admit(workers or [FakeWorker()])
     return control
@@ -247,7 +248,7 @@ async def test_explain_tells_what_the_worker_refuses() -> None:
 
 async def test_a_reload_that_fails_for_another_reason_than_the_configuration_says_so() -> None:
     worker = FakeWorker()
-    control = await started(worker)
+    control = await started(worker, within_s=0.05)
     async with client_of(control) as client:
         worker.hangs.add("prepare")
         silent = await client.post("/api/reload")

@@ -44,9 +44,10 @@ async def started(
     source: FakeSource | None = None,
     clock: ManualClock | None = None,
     load: Load = check,
+    within_s: float = 10.0,
 ) -> Control:
     control = Control(
-        source or FakeSource(), load, Fleet(answer_s=0.05), clock=clock or ManualClock(), acknowledge_s=0.05
+        source or FakeSource(), load, Fleet(answer_s=within_s), clock=clock or ManualClock(), acknowledge_s=within_s
     )
     await control.start()
     await control.admit(workers)
@@ -173,7 +174,7 @@ async def test_a_version_that_ends_every_worker_is_rejected() -> None:
 
 async def test_a_worker_that_does_not_answer_is_given_up_and_holds_up_nothing_again() -> None:
     able, hanging = FakeWorker("0"), FakeWorker("1")
-    control = await started(able, hanging)
+    control = await started(able, hanging, within_s=0.05)
     hanging.hangs.update(("prepare", "discard"))
 
     outcome = await control.reload("asked for")
@@ -208,7 +209,7 @@ async def test_a_reload_while_draining_is_not_the_configurations_fault() -> None
 
 async def test_a_version_that_nobody_acknowledges_in_time_is_rejected() -> None:
     able, hanging = FakeWorker("0"), FakeWorker("1")
-    control = await started(able, hanging)
+    control = await started(able, hanging, within_s=0.05)
     hanging.hangs.add("prepare")
 
     outcome = await control.reload("asked for")
@@ -474,7 +475,7 @@ async def test_a_replacement_gets_what_is_in_use_and_not_what_was_rejected() -> 
 
 async def test_a_worker_that_does_not_answer_shows_as_such_among_the_others() -> None:
     first, second = FakeWorker("0"), FakeWorker("1")
-    control = await started(first, second)
+    control = await started(first, second, within_s=0.05)
     second.hangs.add("status")
 
     statuses = await control.fleet.statuses()
@@ -485,7 +486,7 @@ async def test_a_worker_that_does_not_answer_shows_as_such_among_the_others() ->
 
 async def test_what_a_silent_or_dead_worker_counted_stays_in_the_sum() -> None:
     workers = FakeWorker("0"), FakeWorker("1")
-    control = await started(*workers)
+    control = await started(*workers, within_s=0.05)
     for worker in workers:
         worker.counts.counter("requests_total", "Requests.").value = 5
     await control.metrics()
