@@ -18,6 +18,7 @@ from aiohttp import web
 
 READY = re.compile(r"meshwright \S+: listening on (?P<listeners>.+), admin (?P<admin>\S+), .*version (?P<version>\d+)")
 START_S = 30.0
+ANSWER_S = 20.0
 
 
 class GatewayFile:
@@ -72,13 +73,13 @@ class GatewayProcess:
 
     async def get(self, path: str, **more: Any) -> httpx.Response:
         """Ask the admin API."""
-        async with httpx.AsyncClient(base_url=self.admin) as client:
+        async with httpx.AsyncClient(base_url=self.admin, timeout=ANSWER_S) as client:
             return await client.get(path, **more)
 
     async def post(self, path: str, **more: Any) -> httpx.Response:
         """Have the admin API do something."""
-        async with httpx.AsyncClient(base_url=self.admin) as client:
-            return await client.post(path, timeout=20, **more)
+        async with httpx.AsyncClient(base_url=self.admin, timeout=ANSWER_S) as client:
+            return await client.post(path, **more)
 
     async def workers(self) -> dict[str, int]:
         """Return the process of each worker."""
@@ -188,6 +189,12 @@ def is_running(pid: int) -> bool:
     except (FileNotFoundError, ProcessLookupError):
         return False
     return state != "Z"
+
+
+def is_pending(pid: int, number: signal.Signals) -> bool:
+    """Return whether the process has not yet taken a signal that was sent to it (proc_pid_status(5))."""
+    (line,) = (line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("ShdPnd:"))
+    return bool(int(line.split()[1], 16) >> (number - 1) & 1)
 
 
 def kill(pid: int, number: signal.Signals = signal.SIGKILL) -> None:

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from meshwright.processes.stop_signals import AT_ONCE, UNHEARD_S
-from tests.e2e.gateway_process import GatewayFile, eventually, kill, running_gateway
+from tests.e2e.gateway_process import GatewayFile, eventually, is_pending, kill, running_gateway
 
 STUBBORN = """\
 import asyncio
@@ -91,6 +91,11 @@ async def test_a_filter_that_blocks_the_loop_does_not_keep_the_gateway_from_a_se
         request = asyncio.gather(client.get(gateway.url, timeout=20), return_exceptions=True)
         await eventually(arrived)
         kill(gateway.pid, signal.SIGTERM)
+
+        async def taken() -> bool:
+            return not is_pending(gateway.pid, signal.SIGTERM)
+
+        await eventually(taken)
         await asyncio.sleep(UNHEARD_S + 0.2)
 
         assert await gateway.stop() == AT_ONCE
