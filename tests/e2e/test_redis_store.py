@@ -20,7 +20,7 @@ YAML = """\
 listeners: [{name: web, bind: "127.0.0.1:0"}]
 admin: {bind: "127.0.0.1:0"}
 plugins: [./counted.py]
-store: {redis: {url: "URL", timeout: 1s, max_backoff: 200ms}}
+store: {redis: {url: "URL", timeout: 5s, max_backoff: 200ms}}
 routes: [{name: all, filters: [counted, {respond: {text: hello}}]}]
 """
 FILTER = '''

@@ -31,8 +31,8 @@ def test_its_own_tests_pass() -> None:
 def test_the_filters_decide_in_a_running_gateway(run_gateway: Start) -> None:
     url = run_gateway(FOLDER / "gateway.yaml")
 
-    known = httpx.get(f"{url}/hello", headers={"host": "acme.example.com"})
-    unknown = httpx.get(f"{url}/hello", headers={"host": "evil.example.com"})
+    known = httpx.get(f"{url}/hello", headers={"host": "acme.example.com"}, timeout=30)
+    unknown = httpx.get(f"{url}/hello", headers={"host": "evil.example.com"}, timeout=30)
 
     assert (known.status_code, known.json(), known.headers["x-stamp"]) == (200, {"hello": "world"}, "seen")
     assert (unknown.status_code, unknown.json()) == (403, {"error": "no tenant evil"})

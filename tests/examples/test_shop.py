@@ -25,7 +25,7 @@ def url(serve: Start, run_gateway: Start) -> str:
 
 
 def test_the_shop_does_what_its_readme_says(url: str) -> None:
-    with httpx.Client(base_url=url) as shop:
+    with httpx.Client(base_url=url, timeout=30) as shop:
         beta = shop.get("/orders/7", headers={"x-beta": "1"})
         first = shop.get("/orders/7")
         version = first.cookies["shop-version"].removeprefix("order-")
