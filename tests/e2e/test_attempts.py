@@ -114,8 +114,8 @@ async def test_the_whole_time_ends_all_attempts(attempts: int) -> None:
     async with scripted_upstream(note) as upstream:
         text = config(
             [upstream.url],
-            filters=f"timeout: {{after: 290ms}}, retry: {{on: timeout, attempts: {attempts}, backoff: 0s}}",
-            service="timeout: {after: 100ms}",
+            filters=f"timeout: {{after: 725ms}}, retry: {{on: timeout, attempts: {attempts}, backoff: 0s}}",
+            service="timeout: {after: 250ms}",
         )
         async with gateway(text) as running:
             statuses, (took_s,) = await load(running.url, clients=1, times=1)
@@ -125,6 +125,6 @@ async def test_the_whole_time_ends_all_attempts(attempts: int) -> None:
     assert [message.headers["x-request-attempt"] for message in seen] == ["1", "2", "3"][: len(seen)]
     assert 2 <= len(seen) <= min(attempts, 3)  # a busy machine may take the time of the third
     assert told == sorted(told)
-    assert told[-1] - told[0] <= 195  # no attempt is told more than is left of the whole
+    assert told[-1] - told[0] <= 480  # no attempt is told more than is left of the whole
     if attempts == 5:
-        assert took_s >= 0.29
+        assert took_s >= 0.725
