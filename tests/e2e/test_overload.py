@@ -62,7 +62,7 @@ async def test_the_low_priority_is_refused_in_place_of_the_high_one(tmp_path: Pa
             tasks.spawn(client("high", 0.2), name="high")
 
         async def sheds() -> bool:
-            return counts["low"].total() - counts["low"][b"done"] > 50
+            return counts["low"].total() - counts["low"][b"done"] > 50 and counts["high"].total() >= 20
 
         await eventually(sheds, within_s=30)
 
