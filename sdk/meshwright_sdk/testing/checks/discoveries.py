@@ -97,5 +97,5 @@ async def _close(lists: AsyncIterator[Any]) -> None:
     close = getattr(lists, "aclose", None)
     if close is not None:
         with calling("watch", "it to be closed without an error"):
-            async with asyncio.timeout(1):
+            async with asyncio.timeout(PATIENCE_S):
                 await close()
