@@ -126,7 +126,8 @@ class Unstoppable(Sound):
 
 @pytest.fixture(autouse=True)
 def _impatience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("meshwright_sdk.testing.checks.claims.PATIENCE_S", 0.1)
+    for module in ("claims", "config_sources"):
+        monkeypatch.setattr(f"meshwright_sdk.testing.checks.{module}.PATIENCE_S", 0.1)
 
 
 async def check(source: Sound, clock: ManualClock) -> None:
@@ -137,6 +138,21 @@ async def check(source: Sound, clock: ManualClock) -> None:
 async def test_a_sound_source_passes(sound: type[Sound]) -> None:
     clock = ManualClock()
     await check(build(sound, clock=clock), clock)
+
+
+class Distant(Sound):
+    """What is read comes over a network that is slow for all clocks."""
+
+    async def watch(self) -> AsyncIterator[ConfigDocument]:
+        async for document in super().watch():
+            await asyncio.sleep(0.6)
+            yield document
+
+
+async def test_a_source_that_is_slow_to_read_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("meshwright_sdk.testing.checks.config_sources.PATIENCE_S", 30)
+    clock = ManualClock()
+    await check(build(Distant, clock=clock), clock)
 
 
 @pytest.mark.parametrize(

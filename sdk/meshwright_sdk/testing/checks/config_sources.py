@@ -21,6 +21,7 @@ from meshwright_sdk.testing.checks.claims import (
 )
 
 _STEP_S = 0.25
+_STEPS = 20
 
 
 async def check_config_source(
@@ -43,7 +44,7 @@ async def check_config_source(
             with calling("change()", "the document to be changed"):
                 if inspect.isawaitable(changing := change()):
                     await changing
-            await _let_pass(pending, wait, round(PATIENCE_S / _STEP_S))
+            await _let_pass(pending, wait, _STEPS, within_s=PATIENCE_S)
             claim("watch", pending.done(), "the document after a change", "nothing")
             with calling("watch", "the document after a change"):
                 after = _checked("watch", await pending)
@@ -74,10 +75,13 @@ async def _next(documents: AsyncIterator[Any]) -> Any:
     return await anext(documents, None)
 
 
-async def _let_pass(pending: asyncio.Task[Any], wait: Wait, steps: int) -> None:
-    """Let time go by until the task is done; what it does beside waiting needs a moment of real time too."""
-    for _ in range(steps):
+async def _let_pass(pending: asyncio.Task[Any], wait: Wait, steps: int, within_s: float = 0.0) -> None:
+    """Let time go by until the task is done, or so many steps and so much real time are over.
+
+    What it does beside waiting takes real time, however far a manual clock is moved.
+    """
+    end = asyncio.get_running_loop().time() + within_s
+    while not pending.done() and (steps > 0 or asyncio.get_running_loop().time() < end):
+        steps -= 1
         await wait(_STEP_S)
         await asyncio.wait([pending], timeout=0.02)
-        if pending.done():
-            return
