@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from meshwright_sdk import Attempt, Endpoint, EndpointPolicy, NoOptions, WatchedService
+from meshwright_sdk import Attempt, Endpoint, EndpointPolicy, NoOptions, Response, WatchedService
 from meshwright_sdk.testing import ManualClock, build, check_policy, make_request
 
 
@@ -41,11 +41,23 @@ class Sound(EndpointPolicy[NoOptions]):
                 response = await self.service.probe(endpoint, make_request())
             except Exception:
                 continue
-            await response.aclose()
+            try:
+                await self.look_at(response)
+            finally:
+                await response.aclose()
             self.service.group.restore(endpoint, self.name)
+
+    async def look_at(self, response: Response) -> None:
+        pass
 
     def state(self) -> Mapping[str, Any] | None:
         return {endpoint.url: failures for endpoint, failures in self.failures.items()}
+
+
+class Thorough(Sound):
+    async def look_at(self, response: Response) -> None:
+        for _ in range(50):
+            await asyncio.sleep(0)
 
 
 class Asynchronous(Sound):
@@ -170,9 +182,10 @@ class DoesNotEnd(Sound):
         self.kept = asyncio.get_running_loop().create_task(self.watch(self.service.group.all[0]))
 
 
-async def test_a_sound_policy_passes() -> None:
+@pytest.mark.parametrize("sound", [Sound, Thorough])
+async def test_a_sound_policy_passes(sound: type[Sound]) -> None:
     clock = ManualClock()
-    await check_policy(build(Sound, clock=clock), wait=clock.advance)
+    await check_policy(build(sound, clock=clock), wait=clock.advance)
 
 
 @pytest.mark.parametrize(
