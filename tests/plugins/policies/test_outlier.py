@@ -402,15 +402,21 @@ async def test_over_real_sockets_a_dead_endpoint_among_three_gets_three_requests
 
 
 async def test_over_real_sockets_one_that_has_recovered_is_back() -> None:
-    policy = "outlier: {consecutive_gateway_errors: 3, base_ejection: 1s}"
+    policy, loop = "outlier: {consecutive_gateway_errors: 3, base_ejection: 1s}", asyncio.get_running_loop()
     async with three_backends(policy) as (backends, clients):
         backends[1].status = 503
+        began = loop.time()
         statuses = await clients.ask(12)
+        ejections = 1 + int(loop.time() - began)
         while_ill = backends[1].requests
         backends[1].status = 200
-        await asyncio.sleep(1.2)
+        async with asyncio.timeout(30):
+            while backends[1].requests == while_ill:
+                assert await clients.ask(1) == {200: 1}
+                await asyncio.sleep(0.05)
         after = await clients.ask(30)
 
-    assert (statuses[503], while_ill) == (3, 3)
+    assert statuses[503] == while_ill
+    assert 3 <= while_ill <= 3 * ejections
     assert after == {200: 30}
     assert backends[1].requests >= while_ill + 9
