@@ -279,17 +279,20 @@ async def test_giving_up_cancels_the_application_and_waits_for_it() -> None:
 
 
 async def test_a_cancelled_caller_cancels_the_application() -> None:
-    events: list[str] = []
+    began, events = asyncio.Event(), list[str]()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        began.set()
         try:
             await asyncio.Event().wait()
         finally:
             events.append("ended")
 
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.01):
-            await answer(app)
+    caller = Tasks().spawn(answer(app), name="caller")
+    await began.wait()
+    caller.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
 
     assert events == ["ended"]
 

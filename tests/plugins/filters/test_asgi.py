@@ -15,7 +15,7 @@ from starlette.requests import Request as StarletteRequest
 from starlette.responses import Response as StarletteResponse
 
 from meshwright_plugins.filters.asgi import Asgi
-from meshwright_sdk import Body, CallNext, Request, ResetError, Response
+from meshwright_sdk import Body, CallNext, Request, ResetError, Response, Tasks
 from meshwright_sdk.asgi import App, Message, Receive, Scope, Send
 from meshwright_sdk.testing import FakeUpstream, build, make_endpoint, make_request
 
@@ -298,9 +298,10 @@ async def test_giving_the_response_up_closes_the_upstreams() -> None:
 
 
 async def test_a_cancelled_request_cancels_the_chain() -> None:
-    ended: list[bool] = []
+    began, ended = asyncio.Event(), list[bool]()
 
     async def never(request: Request) -> Response:
+        began.set()
         try:
             await asyncio.Event().wait()
         finally:
@@ -308,9 +309,11 @@ async def test_a_cancelled_request_cancels_the_chain() -> None:
         raise AssertionError
 
     chain: CallNext = never
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.01):
-            await middleware(shouter)(make_request(), chain)
+    request = Tasks().spawn(middleware(shouter)(make_request(), chain), name="request")
+    await began.wait()
+    request.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await request
 
     assert ended == [True]
 
