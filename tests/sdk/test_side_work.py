@@ -67,7 +67,7 @@ async def test_what_the_work_raises_is_raised_and_the_others_go_on() -> None:
         yield
         raise ZeroDivisionError
 
-    done, side_work = list[str](), SideWork()
+    done, side_work = list[str](), SideWork(ManualClock().monotonic)
     other = Tasks().spawn(side_work.run(counted(done, "a", 3)), name="a")
     with pytest.raises(ZeroDivisionError):
         await side_work.run(failing())
@@ -76,7 +76,7 @@ async def test_what_the_work_raises_is_raised_and_the_others_go_on() -> None:
 
 
 async def test_of_work_that_is_cancelled_no_further_step_is_done_and_the_others_go_on() -> None:
-    done, side_work, tasks = list[str](), SideWork(), Tasks()
+    done, side_work, tasks = list[str](), SideWork(ManualClock().monotonic), Tasks()
     one, other = (tasks.spawn(side_work.run(counted(done, name, 9)), name=name) for name in "ab")
     for _ in range(4):
         await asyncio.sleep(0)
