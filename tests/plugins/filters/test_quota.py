@@ -153,7 +153,7 @@ def test_options_that_make_no_sense_are_refused(options: dict[str, Any]) -> None
 YAML = """
 listeners: [{name: web, bind: "127.0.0.1:0"}]
 routes:
-  - {name: all, filters: [{quota: {limit: 2, key: client}}, {respond: {text: hello}}]}
+  - {name: all, filters: [{quota: {limit: 2, per: month, key: client}}, {respond: {text: hello}}]}
 """
 
 

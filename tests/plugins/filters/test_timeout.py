@@ -370,11 +370,11 @@ async def test_it_holds_to_the_contract_of_filters() -> None:
 CONFIG = """\
 listeners: [{name: web, bind: "127.0.0.1:0"}]
 routes:
-  - {name: whole, match: {path: /whole}, filters: [timeout: {after: 50ms}], to: back}
+  - {name: whole, match: {path: /whole}, filters: [timeout: {after: 150ms}], to: back}
   - {name: all, match: {path: "/*"}, filters: [timeout: {after: 10s, trust: true}], to: bounded}
 services:
   back: {endpoints: ["UPSTREAM"]}
-  bounded: {endpoints: ["UPSTREAM"], filters: [timeout: {after: 50ms, body: true}]}
+  bounded: {endpoints: ["UPSTREAM"], filters: [timeout: {after: 150ms, body: true}]}
 """
 
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from time import perf_counter
+from time import thread_time
 
 import pytest
 from hypothesis import given
@@ -36,10 +36,10 @@ def test_nothing_that_a_field_may_hold_makes_it_fail(value: bytes) -> None:
 
 @pytest.mark.parametrize("value", [b'"' * 20_000, b'a="' + b"\\" * 20_000, b'x="a",' * 5_000, b" \t" * 20_000 + b'"'])
 def test_a_long_field_takes_no_long_time(value: bytes) -> None:
-    start = perf_counter()
+    start = thread_time()
     parse(value)
 
-    assert perf_counter() - start < 0.5
+    assert thread_time() - start < 0.5
 
 
 @pytest.mark.parametrize(
