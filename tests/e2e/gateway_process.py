@@ -33,7 +33,8 @@ class GatewayFile:
         return self.path.read_text()
 
     def write(self, text: str) -> None:
-        self.path.write_text(text)
+        """Put a whole file in its place, so that none is read that is half written."""
+        self._put(self.path, text)
 
     def replace(self, old: str, new: str) -> None:
         """Replace the first occurrence."""
@@ -45,7 +46,12 @@ class GatewayFile:
 
     def beside(self, name: str, text: str) -> None:
         """Write another file into the same folder."""
-        self.path.with_name(name).write_text(text)
+        self._put(self.path.with_name(name), text)
+
+    def _put(self, file: Path, text: str) -> None:
+        new = file.with_name(f"{file.name}.new")
+        new.write_text(text)
+        new.replace(file)
 
 
 class GatewayProcess:
