@@ -34,7 +34,7 @@ services:
   back: {endpoints: ["UPSTREAM"]}
   local: {app: "tests.e2e.asgi_apps:upstream"}
 """
-START_S = 20.0
+START_S = 40.0
 
 Command = Callable[[str, int], list[str]]
 

@@ -39,7 +39,7 @@ class Started:
         reader, writer = await asyncio.open_connection(host, int(port))
         try:
             writer.write(REQUEST)
-            return await asyncio.wait_for(reader.read(), 5)
+            return await asyncio.wait_for(reader.read(), 30)
         finally:
             writer.close()
 

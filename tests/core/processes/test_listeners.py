@@ -190,7 +190,7 @@ async def test_a_stop_hurries_the_listeners_that_were_taking_their_time(rig: Rig
     await ask(idle)
     rig.apply({}, grace_s=60.0)
 
-    async with asyncio.timeout(3.0):
+    async with asyncio.timeout(30.0):
         await rig.listeners.close(60.0)
     assert await idle.rest() == b""
 

@@ -113,7 +113,7 @@ async def test_a_discarded_version_changes_nothing(worker: LocalWorker, folder: 
 async def test_discarding_stops_a_preparation_that_still_runs(worker: LocalWorker, folder: Path) -> None:
     slow = YAML.replace("filters: [", "filters: [slow, ")
     preparing = asyncio.gather(worker.prepare(reading(folder, slow), 1), return_exceptions=True)
-    for _ in range(1000):
+    for _ in range(6000):
         if notes(folder):
             break
         await asyncio.sleep(0.005)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tests.ports import free_port
 
-START_S = 20.0
+START_S = 40.0
 STOP_S = 10.0
 
 NGINX = """
