@@ -119,6 +119,10 @@ class RedisServer:
         finally:
             writer.close()
 
+    async def is_linked(self) -> bool:
+        """Whether it is a replica that has its primary's data."""
+        return "connected" in await self.lines("ROLE", count=9)
+
     def _signal(self, number: signal.Signals) -> None:
         assert self._process is not None
         with suppress(ProcessLookupError):

@@ -57,7 +57,7 @@ class Nodes:
         for node in self.all:
             await until(partial(knows_all, node))
         for node in self.replicas:
-            await until(partial(is_linked, node))
+            await until(node.is_linked)
         await self.set_timeout_ms(600_000)
 
     async def set_timeout_ms(self, timeout_ms: int) -> None:
@@ -91,10 +91,6 @@ async def knows_all(node: RedisServer) -> bool:
     """Whether a node knows the others well enough to serve."""
     lines = await node.lines("CLUSTER", "INFO", count=8)
     return "cluster_state:ok" in lines and "cluster_known_nodes:6" in lines and "cluster_size:3" in lines
-
-
-async def is_linked(replica: RedisServer) -> bool:
-    return "connected" in await replica.lines("ROLE", count=9)
 
 
 @pytest.fixture

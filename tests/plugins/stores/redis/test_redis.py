@@ -40,7 +40,7 @@ async def store(server: RedisServer) -> AsyncIterator[Redis]:
 
 def redis(server: RedisServer, **options: Any) -> Redis:
     """Return a store at `server`, patient enough for a busy machine."""
-    return build(Redis, **{"url": server.url, "timeout": "5s", **options})
+    return build(Redis, **{"url": server.url, "timeout": "5s", "connect_timeout": "5s", **options})
 
 
 def count(store: Redis, name: str) -> float:

@@ -55,13 +55,10 @@ async def watched(tmp_path: Path) -> AsyncIterator[Watched]:
     sentinel = SentinelServer(tmp_path, primary)
     await asyncio.gather(primary.start(), replica.start())
 
-    async def is_linked() -> bool:
-        return "connected" in await replica.lines("ROLE", count=9)
-
     async def is_known() -> bool:
         return await sentinel.ask("SENTINEL", "REPLICAS", "shop") == "*1"
 
-    await until(is_linked)  # a sentinel looks for replicas at its start, and then every ten seconds only
+    await until(replica.is_linked)  # a sentinel looks for replicas at its start, and then every ten seconds only
     await sentinel.start()
     await until(is_known)
     yield Watched(primary, replica, sentinel)
@@ -122,6 +119,7 @@ async def test_a_server_that_is_no_primary_is_not_used(tmp_path: Path) -> None:
     primary = RedisServer(tmp_path)
     replica = RedisServer(tmp_path, "--replicaof", "127.0.0.1", str(primary.port))
     await asyncio.gather(primary.start(), replica.start())
+    await until(replica.is_linked)  # while it takes over its primary's data it refuses scripts
 
     async def name_the_replica(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"shop\r\n")
