@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -123,8 +124,9 @@ async def test_more_than_may_wait_are_refused() -> None:
 
 
 async def test_waiting_ends_after_a_time() -> None:
-    async with pool_to(stay, PoolLimits(max_connections=1, connect_timeout_s=0.01)) as (pool, _):
+    async with pool_to(stay, PoolLimits(max_connections=1)) as (pool, _):
         await take(pool)
+        pool._limits = replace(pool._limits, connect_timeout_s=0.01)
         with pytest.raises(OverloadError, match="in time"):
             await take(pool)
         assert pool.status()["waiting"] == 0
