@@ -119,7 +119,9 @@ class Chaos:
     )
 
     async def client(self, rig: Rig) -> None:
-        for _ in range(ROUNDS):
+        rounds = 0
+        while rounds < ROUNDS or (not self.seen_enough(rig) and rounds < 10 * ROUNDS):
+            rounds += 1
             wire = await rig.client()
             with suppress(asyncio.IncompleteReadError, ConnectionError):
                 for _ in range(self.random.randrange(1, 4)):
@@ -128,6 +130,10 @@ class Chaos:
                 wire.reset()
             else:
                 wire.close()
+
+    def seen_enough(self, rig: Rig) -> bool:
+        """Whether all that is claimed in the end has happened: on a slow machine less of it happens in a round."""
+        return self.served > 200 and self.hints > 20 and {101, 200, 400, 429, 502, 503} <= set(rig.statuses)
 
     async def get(self, wire: Wire) -> None:
         await wire.send(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
@@ -240,9 +246,7 @@ async def test_whatever_both_sides_do_everything_is_given_back(seed: int) -> Non
         await clients
         await until(none_is_open)
         await rig.settled()
-        assert chaos.served > 200
-        assert chaos.hints > 20
-        assert {101, 200, 400, 429, 502, 503} <= set(rig.statuses)
+        assert chaos.seen_enough(rig), (chaos.served, chaos.hints, set(rig.statuses))
         await until(lambda: not rig.server.state.tasks)
         leftover = [task for task in asyncio.all_tasks() if task.get_name() in ("request body", "tunnel inwards")]
         assert leftover == []
