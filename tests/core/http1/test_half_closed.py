@@ -11,11 +11,11 @@ from meshwright.http1.settings import ServerLimits
 from meshwright_sdk import CallNext, Request, Response
 from tests.certificates import trusting, write_certificate
 from tests.core.http1.harness import Server, gateway_to, serving
-from tests.core.http1.wire import Script, Wire, turns, until
+from tests.core.http1.wire import WAIT_S, Script, Wire, turns, until
 
 GET = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nhost: a\r\n"
-PATIENT = ServerLimits(half_close_s=1.0)
+PATIENT = ServerLimits(half_close_s=100.0)
 
 
 def now() -> float:
@@ -112,7 +112,7 @@ async def test_a_request_goes_on_for_a_client_that_has_ended_its_half() -> None:
         wire = await server.client()
         await finish(wire, b"GET /a HTTP/1.1\r\nhost: a\r\n\r\nGET /b HTTP/1.1\r\nhost: a\r\n\r\n")
         await half_closed(server)
-        server.connection.sweep(now() + 0.9)
+        server.connection.sweep(now() + 90.0)
         await turns()
         waiting.go.set()
         assert [(await wire.message()).body for _ in range(2)] == [b"/a", b"/b"]
@@ -126,28 +126,35 @@ async def test_a_client_that_has_left_is_given_up_when_its_time_is_over() -> Non
         wire = await server.client()
         await finish(wire, GET, GET)
         await half_closed(server)
-        server.connection.sweep(now() + 0.9)
+        server.connection.sweep(now() + 90.0)
         await turns()
         assert (waiting.begun, waiting.cancelled) == (1, 0)
-        server.connection.sweep(now() + 1.1)
+        server.connection.sweep(now() + 101.0)
         await until(lambda: waiting.cancelled == 1)
         assert not server.connections
     assert waiting.begun == 1
 
 
 async def test_each_of_several_requests_has_the_time_anew() -> None:
-    waiting = Waiting()
-    async with serving(waiting.handle, limits=PATIENT) as server:
+    begun, go = 0, asyncio.Semaphore(0)
+
+    async def handle(request: Request) -> Response:
+        nonlocal begun
+        begun += 1
+        await go.acquire()
+        return Response(204)
+
+    async with serving(handle, limits=PATIENT) as server:
         wire = await server.client()
         await finish(wire, GET, GET)
         await half_closed(server)
         began = server.connection.deadline
-        waiting.go.set()
+        await until(lambda: now() + PATIENT.half_close_s > began)
+        go.release()
         await wire.message()
-        waiting.go.clear()
-        await until(lambda: waiting.begun == 2 or not server.connections)
-        assert not server.connections or server.connection.deadline > began
-        waiting.go.set()
+        await until(lambda: begun == 2)
+        assert server.connection.deadline > began
+        go.release()
         await wire.message()
         assert await wire.ended()
 
@@ -225,7 +232,7 @@ async def test_a_streamed_answer_goes_on_as_long_as_it_makes_progress() -> None:
         for _ in range(3):
             pieces.put_nowait(b"abc")
             assert await wire.read(8) == b"3\r\nabc\r\n"
-            rig.server.connection.sweep(now() + 0.9)
+            rig.server.connection.sweep(now() + 90.0)
             await turns()
         pieces.put_nowait(b"")
         assert await wire.rest() == b"0\r\n\r\n"
@@ -241,7 +248,7 @@ async def test_a_streamed_answer_that_makes_none_is_given_up() -> None:
         await half_closed(rig.server)
         pieces.put_nowait(b"abc")
         assert await wire.read(8) == b"3\r\nabc\r\n"
-        rig.server.connection.sweep(now() + 1.1)
+        rig.server.connection.sweep(now() + 101.0)
         assert not await wire.ended() or not rig.server.connections
         await rig.settled()
         assert [type(each).__name__ for each in rig.ended] == ["ClientGoneError"]
@@ -264,18 +271,21 @@ async def test_a_slow_download_survives(whole: bool) -> None:
             await response.body.read(size)
         return response
 
-    hasty = ServerLimits(half_close_s=0.02)
+    def it_waits_for_the_client() -> bool:
+        return all(each._transport.get_write_buffer_size() for each in rig.server.connections)
+
+    hasty = ServerLimits(half_close_s=1.0)
     async with gateway_to(script, reading, small_buffers=True, client_limits=hasty) as rig:
         wire = await rig.client()
         await finish(wire, GET)
         await wire.head()
+        later = now()
         for _ in range(size // 2**17):
-            until_then = now() + 2 * hasty.half_close_s
-            while now() < until_then:
-                await turns(30)
-                for connection in rig.server.connections:
-                    connection.sweep(now())
-            assert len(await wire.read(2**17)) == 2**17
+            await until(it_waits_for_the_client)
+            later += 2 * hasty.half_close_s
+            for connection in rig.server.connections:
+                connection.sweep(later)
+            await wire.skip(2**17)
         assert await wire.ended()
 
 
@@ -317,7 +327,7 @@ async def test_a_client_that_closes_both_halves_is_found_out_by_writing() -> Non
         await wire.send(GET)
         await wire.head()
         wire.close()
-        await asyncio.wait_for(closed.wait(), 5)
+        await asyncio.wait_for(closed.wait(), WAIT_S)
         await until(lambda: not server.connections)
     assert made < 10_000
 
