@@ -7,7 +7,7 @@ import pytest
 from meshwright_sdk import Request, Response
 from tests.core.http1.harness import serving
 from tests.core.http1.test_server import GET, echo, get
-from tests.core.http1.wire import turns
+from tests.core.http1.wire import turns, until
 
 
 async def test_an_idle_connection_that_retires_answers_once_more_and_says_that_it_closes(bytewise: bool) -> None:
@@ -25,16 +25,17 @@ async def test_an_idle_connection_that_retires_answers_once_more_and_says_that_i
 
 
 async def test_a_connection_that_retires_during_a_request_says_so_in_its_answer() -> None:
-    release = asyncio.Event()
+    begun, release = asyncio.Event(), asyncio.Event()
 
     async def slow(request: Request) -> Response:
+        begun.set()
         await release.wait()
         return Response.text("late")
 
     async with serving(slow) as server:
         wire = await server.client()
         await wire.send(GET)
-        await turns()
+        await begun.wait()
         server.connection.retire()
         release.set()
         answer = await wire.message()
@@ -53,7 +54,7 @@ async def test_all_that_were_pipelined_are_answered_before_a_connection_retires(
     async with serving(slow) as server:
         wire = await server.client()
         await wire.send(get("/1"), get("/2"), get("/3"))
-        await turns()
+        await until(lambda: bool(server.connections) and server.connection._waiting == get("/2") + get("/3"))
         server.connection.retire()
         release.set()
         answers = [await wire.message() for _ in range(3)]
