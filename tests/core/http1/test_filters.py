@@ -38,13 +38,15 @@ async def whole(wire: Wire) -> None:
 
 
 class Watched:
-    """Keeps how each answer of the service ended."""
+    """Keeps how many answers of the service came and how each ended."""
 
     def __init__(self) -> None:
+        self.answers = 0
         self.ends: list[BaseException | None] = []
 
     async def __call__(self, request: Request, call_next: CallNext) -> Response:
         response = await call_next(request)
+        self.answers += 1
         response.on_close(self.ends.append)
         return response
 
@@ -235,7 +237,7 @@ async def test_a_client_that_leaves_ends_every_answer_once(inner: FilterCall) ->
     async with gateway_to(script, outer, inner, watched) as rig:
         wire = await rig.client()
         await wire.send(GET)
-        await until(lambda: rig.endpoint.in_flight == 1)
+        await until(lambda: watched.answers == 1)
         await turns(50)
         wire.close()
         await rig.settled()
