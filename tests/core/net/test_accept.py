@@ -21,7 +21,7 @@ from meshwright.net.server_tls import ServerTls
 from meshwright.net.sockets import bind_socket
 from meshwright_sdk import Metrics
 from tests.certificates import trusting, write_authority, write_certificate
-from tests.core.http1.wire import turns, until
+from tests.core.http1.wire import WAIT_S, turns, until
 from tests.core.net.handshake import client_hello
 
 V1 = b"PROXY TCP4 192.0.2.1 198.51.100.1 4242 443\r\n"
@@ -185,6 +185,7 @@ async def test_without_free_descriptors_it_waits_and_does_not_spin(
         pause(acceptor, error)
 
     monkeypatch.setattr(Acceptor, "_pause", counted)
+    loop = asyncio.get_running_loop()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     async with serving() as server:
         before = await server.echoes()
@@ -193,14 +194,15 @@ async def test_without_free_descriptors_it_waits_and_does_not_spin(
             client.setblocking(False)
             resource.setrlimit(resource.RLIMIT_NOFILE, (client.fileno() + 1, hard))
             try:
-                await asyncio.get_running_loop().sock_connect(client, ("127.0.0.1", server.port))
-                await asyncio.sleep(0.2)
+                begun = loop.time()
+                await loop.sock_connect(client, ("127.0.0.1", server.port))
+                await until(lambda: len(pauses) >= 3)
                 await server.echo(*before)
                 assert len(server.connections) == 1
+                assert len(pauses) <= 2 + (loop.time() - begun) / accept.PAUSE_S
             finally:
                 resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
             await until(lambda: len(server.connections) == 2)
-    assert 1 <= len(pauses) <= 10
     (line,) = [each for each in caplog.messages if "no connection" in each]
     assert line == "listener web: no connection can be taken for now: Too many open files"
 
@@ -332,11 +334,14 @@ async def test_a_connection_that_is_being_opened_when_it_stops_is_opened(tls: Ca
 
 
 @pytest.mark.parametrize("with_tls", [False, True])
-async def test_what_is_being_opened_can_be_cut_off(tls: Callable[[], ssl.SSLContext], with_tls: bool) -> None:
+async def test_what_is_being_opened_can_be_cut_off(
+    tls: Callable[[], ssl.SSLContext], with_tls: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accept, "CUT_OFF_S", 2 * WAIT_S)
     async with serving(proxy_protocol=not with_tls, tls=tls if with_tls else None) as server:
         reader, _ = await server.connect()
         await until(lambda: server.acceptor.opening == 1)
-        async with asyncio.timeout(accept.CUT_OFF_S / 2):
+        async with asyncio.timeout(WAIT_S):
             await server.acceptor.cut_off()
 
         assert await asyncio.wait_for(reader.read(), 10) == b""
