@@ -55,6 +55,7 @@ class Server:
         self.port = 0
         self.apps: list[Echo] = []
         self.fronts: list[TlsFront] = []
+        self.clients: list[asyncio.StreamWriter] = []
 
     def protocol(self) -> TlsFront:
         self.apps.append(Echo())
@@ -62,9 +63,11 @@ class Server:
         return self.fronts[-1]
 
     async def connect(self, context: ssl.SSLContext | None = None) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        return await asyncio.open_connection(
+        reader, writer = await asyncio.open_connection(
             "127.0.0.1", self.port, ssl=context or trusting(), server_hostname="localhost"
         )
+        self.clients.append(writer)
+        return reader, writer
 
 
 @pytest.fixture
@@ -88,6 +91,9 @@ def serving(context: ssl.SSLContext) -> Callable[[], object]:
             for front, app in zip(server.fronts, server.apps, strict=True):
                 if "lost" not in app.told and "made" in app.told:
                     front.abort()
+            for client in server.clients:
+                client.transport.abort()
+            await turns()
 
     return run
 
