@@ -33,6 +33,12 @@ def way_in(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
 
 
 @pytest.fixture(autouse=True)
+def tests_sweep_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have no connection swept at the real time between the times that a test says."""
+    monkeypatch.setattr("meshwright.traffic.service._SWEEP_S", 3600.0)
+
+
+@pytest.fixture(autouse=True)
 def no_error_is_logged(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     """Fail when an error was logged; a test that expects one clears it away."""
     yield
