@@ -133,7 +133,7 @@ async def test_a_cancelled_exchange_closes_its_connection_and_its_body() -> None
 
     async with line_to(script) as line:
         asking = asyncio.gather(line.ask(make_request("POST", body=endless(closed))))
-        await until(lambda: bool(line.upstream.wires))
+        await until(lambda: bool(line.connections))
         await turns()
         asking.cancel()
         await asyncio.gather(asking, return_exceptions=True)

@@ -143,11 +143,14 @@ async def test_an_answer_may_come_before_the_request_is_complete(bytewise: bool)
 
 async def test_an_answer_survives_a_client_that_goes_on_sending_for_a_while() -> None:
     async def handle(request: Request) -> Response:
+        begun.set()
         return Response.text("too much", status=413)
 
+    begun = asyncio.Event()
     async with serving(handle) as server:
         wire = await server.client()
         await wire.send(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 100000\r\n\r\n")
+        await begun.wait()
         for _ in range(10):
             await wire.send(bytes(10_000))
             await turns()

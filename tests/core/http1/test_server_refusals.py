@@ -245,9 +245,10 @@ async def test_a_large_head_within_the_bound_is_served() -> None:
 
 @pytest.mark.parametrize("start", [b"0\r\nx-trailer: ", b"1;extension="])
 async def test_what_stands_between_two_chunks_is_bounded(start: bytes) -> None:
-    failures: list[BaseException] = []
+    begun, failures = asyncio.Event(), list[BaseException]()
 
     async def handle(request: Request) -> Response:
+        begun.set()
         try:
             return await echo(request)
         except Exception as error:
@@ -257,6 +258,7 @@ async def test_what_stands_between_two_chunks_is_bounded(start: bytes) -> None:
     async with serving(handle) as server:
         wire = await server.client()
         await wire.send(POST, b"transfer-encoding: chunked\r\n\r\n1\r\na\r\n", start)
+        await begun.wait()
         sent = 0
         try:
             while not failures:
