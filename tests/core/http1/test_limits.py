@@ -313,19 +313,19 @@ async def test_a_body_whose_answer_is_being_made_is_read_no_faster_and_no_longer
 
 
 async def test_a_silent_client_counts_for_nothing() -> None:
-    limits = ServerLimits(header_timeout_s=3.0, idle_timeout_s=7.0)
+    limits = ServerLimits(header_timeout_s=30.0, idle_timeout_s=70.0)
     async with serving(echo, limits=limits) as server:
         wire = await server.client()
         await wire.send(GET)
         assert (await wire.message()).status == 200
-        server.connection.sweep(now() + 6.9)
+        server.connection.sweep(now() + 60.0)
         await turns()
         assert server.connections
-        server.connection.sweep(now() + 7.1)
+        server.connection.sweep(now() + 71.0)
         assert await wire.ended()
         wire = await server.client()
         await until(lambda: bool(server.connections))
-        server.connection.sweep(now() + 3.1)
+        server.connection.sweep(now() + 31.0)
         assert await wire.ended()
         assert server.refused == {}
 
