@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -15,7 +15,7 @@ from meshwright_sdk.testing import make_request
 from tests.core.http1.harness import Rig, gateway_to, serving
 from tests.core.http1.line import OK, line_to
 from tests.core.http1.test_upgrade import ASK, SWITCH, upgrade_request
-from tests.core.http1.wire import WAIT_S, Wire, push, turns, until
+from tests.core.http1.wire import Wire, push, still, turns, until
 
 GET = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"
 SIZE = 32 * 2**20
@@ -25,15 +25,6 @@ LIMITS = PoolLimits(first_byte_timeout_s=1e6, body_idle_timeout_s=60.0)
 
 def now() -> float:
     return asyncio.get_running_loop().time()
-
-
-async def still(size: Callable[[], int]) -> None:
-    """Wait until something waits in a buffer and nothing of it leaves any more."""
-    before = -1
-    async with asyncio.timeout(WAIT_S):
-        while not size() or size() != before:
-            before = size()
-            await asyncio.sleep(0.05)
 
 
 async def client_is_stuck(rig: Rig) -> None:

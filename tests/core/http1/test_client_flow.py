@@ -9,7 +9,7 @@ from meshwright.http1.stream import BodyStream
 from meshwright_sdk import ResetError, Response
 from meshwright_sdk.testing import make_request
 from tests.core.http1.line import OK, answering, content, line_to
-from tests.core.http1.wire import Wire, turns, until
+from tests.core.http1.wire import Wire, still, turns, until
 
 
 async def endless(closed: list[bool]) -> AsyncIterator[bytes]:
@@ -219,10 +219,7 @@ async def test_a_slow_reader_stops_the_upstream_and_the_connection_is_as_good_as
     sent: list[int] = []
     async with line_to(script, small_buffers=True) as line:
         response = await line.ask(make_request())
-        previous = -1
-        while len(sent) != previous:
-            previous = len(sent)
-            await asyncio.sleep(0.05)
+        await still(lambda: sum(sent))
         assert sum(sent) < 8 * 2**20
         assert sum([len(data) async for data in response.body]) == size
 
@@ -268,10 +265,7 @@ async def test_a_slow_upstream_stops_the_source_of_the_request() -> None:
 
     async with line_to(script, small_buffers=True) as line:
         asking = asyncio.gather(line.ask(make_request("POST", body=source())))
-        previous = -1
-        while len(given) != previous:
-            previous = len(given)
-            await asyncio.sleep(0.05)
+        await still(lambda: sum(given))
         assert sum(given) < 8 * 2**20
         go.set()
         assert (await asking)[0].status == 200

@@ -11,11 +11,10 @@ from meshwright.http1.server import HttpServerProtocol
 from meshwright.http1.stream import BodyStream
 from meshwright_sdk import Request, Response
 from tests.core.http1.harness import gateway_to
-from tests.core.http1.wire import Wire, turns, until
+from tests.core.http1.wire import Wire, pour, turns, until
 
 SIZE = 64 * 2**20
 ALLOWED = 16 * 2**20
-PIECE = bytes(64 * 1024)
 PAUSE_EVERY = 4 * 2**20
 
 
@@ -43,7 +42,8 @@ async def take_slowly(wire: Wire, size: int, peak: Peak) -> None:
     """Read `size` bytes; now and then leave the other side alone, so that it fills whatever it can fill."""
     got = paused = 0
     while got < size:
-        got += len(await wire.reader.read(len(PIECE)))
+        got += len(data := await wire.reader.read(64 * 1024))
+        assert data
         if got - paused >= PAUSE_EVERY:
             paused = got
             peak.look()
@@ -51,17 +51,12 @@ async def take_slowly(wire: Wire, size: int, peak: Peak) -> None:
     peak.look()
 
 
-async def give(wire: Wire, size: int) -> None:
-    for _ in range(size // len(PIECE)):
-        await wire.send(PIECE)
-
-
 async def test_a_long_download_to_a_slow_client_takes_little_memory() -> None:
     async def script(wire: Wire) -> None:
         while True:
             await wire.message()
             await wire.send(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % SIZE)
-            await give(wire, SIZE)
+            await pour(wire, SIZE)
 
     async with gateway_to(script) as rig:
         wire = await rig.client()
@@ -83,7 +78,7 @@ async def test_a_long_upload_to_a_slow_upstream_takes_little_memory() -> None:
         wire = await rig.client()
         peak = Peak()
         await wire.send(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\n" % SIZE)
-        await give(wire, SIZE)
+        await pour(wire, SIZE)
         assert (await wire.message()).status == 204
     assert peak.grown < ALLOWED
 

@@ -7,7 +7,7 @@ import pytest
 
 from meshwright_sdk import Request, Response
 from tests.core.http1.harness import serving
-from tests.core.http1.wire import turns, until
+from tests.core.http1.wire import still, turns, until
 
 GET = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nhost: a\r\n"
@@ -352,10 +352,7 @@ async def test_a_response_that_nobody_takes_ends_after_a_time_without_progress()
         server.connection.sweep(start + 150.0)
         await turns()
         assert server.connections
-        unsent = -1
-        while (now_unsent := server.connection._transport.get_write_buffer_size()) != unsent:
-            unsent = now_unsent
-            await turns(100)
+        await still(server.connection._transport.get_write_buffer_size)
         for late_s in (151.0, 227.0):
             server.connection.sweep(start + late_s)
         await until(lambda: not server.connections)

@@ -9,7 +9,7 @@ import pytest
 from meshwright.http1.framing import CHUNKS_AT_ONCE, ChunkedReader
 from meshwright.http1.grammar import GrammarError
 from tests.core.http1.harness import gateway_to
-from tests.core.http1.wire import Wire, until
+from tests.core.http1.wire import Wire, still, until
 
 COUNT = 40 * CHUNKS_AT_ONCE
 CHUNKS = b"1\r\na\r\n" * COUNT
@@ -142,6 +142,6 @@ async def test_a_slow_client_stops_an_answer_of_tiny_chunks_too() -> None:
         wire = await rig.client()
         await wire.send(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
         await wire.head()
-        await asyncio.sleep(0.3)
+        await still(rig.server.connection._transport.get_write_buffer_size)
         assert rig.server.connection._transport.get_write_buffer_size() < 2**19
         assert sum([len(chunk) async for chunk in wire.chunks()]) == 40 * COUNT

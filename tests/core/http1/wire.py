@@ -16,7 +16,11 @@ from meshwright_sdk import Headers
 WAIT_S = 60.0
 """How long a test waits for what has to come; only a failing test waits that long."""
 
+_LOOKS = 30
+_LOOK_S = 0.01
+
 _SMALL_BUFFER_BYTES = 128 * 1024  # less than two packets of the loopback make it stall
+_PIECE_BYTES = 16 * 1024
 
 
 async def until(true: Callable[[], bool]) -> None:
@@ -24,6 +28,31 @@ async def until(true: Callable[[], bool]) -> None:
     async with asyncio.timeout(WAIT_S):
         while not true():  # noqa: ASYNC110 - what is waited for tells nobody
             await asyncio.sleep(0)
+
+
+class Quiet:
+    """Tells from looks, each some time after the one before, when a number has come to rest.
+
+    Looks are counted, and not the time alone: a process that was stopped for a while has seen nothing meanwhile.
+    """
+
+    def __init__(self) -> None:
+        self._last = -1
+        self._looks = 0
+
+    def after(self, number: int) -> bool:
+        """Take the number at this look; return whether it has been the same for long enough."""
+        self._looks = self._looks + 1 if number == self._last else 0
+        self._last = number
+        return self._looks >= _LOOKS
+
+
+async def still(number: Callable[[], int]) -> None:
+    """Return when `number` is not 0 and has come to rest, as a buffer's size has when nothing of it leaves any more."""
+    quiet = Quiet()
+    async with asyncio.timeout(WAIT_S):
+        while not quiet.after(number()) or not number():  # noqa: ASYNC110 - what is waited for tells nobody
+            await asyncio.sleep(_LOOK_S)
 
 
 async def turns(count: int = 20) -> None:
@@ -80,6 +109,15 @@ class Wire:
     async def read(self, size: int) -> bytes:
         async with asyncio.timeout(WAIT_S):
             return await self.reader.readexactly(size)
+
+    async def skip(self, size: int) -> None:
+        """Read so many bytes and throw them away."""
+        while size:
+            async with asyncio.timeout(WAIT_S):
+                data = await self.reader.read(min(size, 2**20))
+            if not data:
+                raise asyncio.IncompleteReadError(b"", size)
+            size -= len(data)
 
     async def read_until(self, end: bytes) -> bytes:
         async with asyncio.timeout(WAIT_S):
@@ -225,17 +263,34 @@ async def connect(port: int, *, bytewise: bool = False, small_buffers: bool = Fa
 
 async def push(wire: Wire, size: int) -> int:
     """Send zeros until nothing more is taken, or `size` are gone; return how many went."""
-    piece = bytes(16 * 1024)
+    wire.writer.transport.set_write_buffer_limits(high=_PIECE_BYTES)
     sent = 0
-    wire.writer.transport.set_write_buffer_limits(high=len(piece))
     while sent < size:
-        wire.writer.write(piece)
-        sent += len(piece)
-        try:
-            await asyncio.wait_for(wire.writer.drain(), 0.3)
-        except TimeoutError:
+        wire.writer.write(bytes(_PIECE_BYTES))
+        sent += _PIECE_BYTES
+        if not await _drains(wire.writer):
             break
     return sent
+
+
+async def _drains(writer: asyncio.StreamWriter) -> bool:
+    """Wait until there is room again; return False when nothing leaves any more."""
+    draining = asyncio.get_running_loop().create_task(writer.drain())
+    quiet = Quiet()
+    try:
+        while not quiet.after(writer.transport.get_write_buffer_size()):
+            if (await asyncio.wait([draining], timeout=_LOOK_S))[0]:
+                await draining
+                return True
+        return False
+    finally:
+        draining.cancel()
+
+
+async def pour(wire: Wire, size: int) -> None:
+    """Send so many zeros, as fast as they are taken."""
+    for place in range(0, size, _PIECE_BYTES):
+        await wire.send(bytes(min(_PIECE_BYTES, size - place)))
 
 
 FIELD = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+: [\t -~\x80-\xff]*")
