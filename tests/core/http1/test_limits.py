@@ -190,20 +190,20 @@ async def test_blank_lines_do_not_prolong_the_time_of_a_head(bytewise: bool) -> 
 
 @pytest.mark.parametrize("framing", [b"content-length: 9\r\n\r\nhalf", b"transfer-encoding: chunked\r\n\r\n4\r\nhalf"])
 async def test_a_body_that_stops_coming_is_refused_after_its_time(framing: bytes) -> None:
-    limits = ServerLimits(body_timeout_s=60.0, body_grace_s=1000.0)
+    limits = ServerLimits(body_timeout_s=600.0, body_grace_s=1000.0)
     async with serving(echo, limits=limits) as server:
         wire = await server.client()
         await wire.send(POST, framing)
         await reading(server)
         start = now()
         server.connection.sweep(start)
-        server.connection.sweep(start + 59.0)
+        server.connection.sweep(start + 590.0)
         await turns()
         assert server.refused == {}
-        server.connection.sweep(start + 61.0)
+        server.connection.sweep(start + 601.0)
         answer = await wire.message()
         assert (answer.status, answer.headers["connection"]) == (408, "close")
-        server.connection.sweep(start + 61.5)
+        server.connection.sweep(start + 601.5)
         assert server.refused == {"408": 1}
         assert await wire.ended()
 
@@ -230,16 +230,16 @@ async def test_each_piece_of_a_body_gives_it_its_time_anew() -> None:
 
 
 async def test_a_body_that_comes_too_slowly_is_refused_after_its_grace() -> None:
-    limits = ServerLimits(body_rate_per_s=100.0, body_grace_s=20.0)
+    limits = ServerLimits(body_timeout_s=1000.0, body_rate_per_s=10.0, body_grace_s=200.0)
     async with serving(echo, limits=limits) as server:
         wire = await server.client()
         await wire.send(POST, b"content-length: 2000\r\n\r\n", b"a" * 1000)
         await reading(server)
         start = now()
-        server.connection.sweep(start + 29.0)
+        server.connection.sweep(start + 290.0)
         await turns()
         assert server.refused == {}
-        server.connection.sweep(start + 31.0)
+        server.connection.sweep(start + 301.0)
         assert (await wire.message()).status == 408
         assert server.refused == {"408": 1}
         assert await wire.ended()
@@ -263,7 +263,8 @@ async def test_a_slow_body_gives_its_upstream_connection_back() -> None:
 
 async def test_the_time_in_which_nobody_reads_does_not_count() -> None:
     held = Held()
-    async with serving(held.handle, small_buffers=True) as server:
+    limits = ServerLimits(body_timeout_s=1000.0, body_grace_s=1000.0, half_close_s=0.0)
+    async with serving(held.handle, small_buffers=True, limits=limits) as server:
         wire = await server.client()
         await wire.send(POST, b"content-length: %d\r\n\r\n" % 2**21)
         sent = await push(wire, 2**21)
@@ -272,7 +273,7 @@ async def test_the_time_in_which_nobody_reads_does_not_count() -> None:
         server.connection.sweep(now() + 10_000.0)
         held.go.set()
         await until(lambda: not server.connection._read_paused)
-        server.connection.sweep(now() + 19.0)
+        server.connection.sweep(now() + 970.0)
         assert server.refused == {}
         await wire.send(bytes(2**21 - sent))
         assert len((await wire.message()).body) == 2**21

@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from meshwright.http1.settings import ServerLimits
 from meshwright_sdk import Request, Response
 from tests.core.http1.harness import serving
 from tests.core.http1.wire import still, turns, until
@@ -280,15 +281,15 @@ def now() -> float:
 
 @pytest.mark.parametrize("begun", [b"G", b"GET / HTTP/1.1\r\nhost: a\r\n", GET[:-1]])
 async def test_a_head_that_is_not_complete_in_time_is_answered_408(begun: bytes) -> None:
-    async with serving(echo) as server:
+    async with serving(echo, limits=ServerLimits(header_timeout_s=300.0)) as server:
         wire = await server.client()
         await wire.send(begun)
         await until(lambda: bool(server.connections) and server.connection._waiting != b"")
-        server.connection.sweep(now() + 29.0)
+        server.connection.sweep(now() + 290.0)
         await turns()
         assert server.connections
 
-        server.connection.sweep(now() + 31.0)
+        server.connection.sweep(now() + 301.0)
         answer = await wire.message()
         assert (answer.status, answer.headers["connection"]) == (408, "close")
         assert await wire.ended()
@@ -309,7 +310,7 @@ async def test_an_idle_connection_is_kept_for_its_time_and_a_busy_one_for_ever()
         await go.wait()
         return Response(204)
 
-    async with serving(handle) as server:
+    async with serving(handle, limits=ServerLimits(idle_timeout_s=750.0)) as server:
         wire = await server.client()
         await wire.send(GET)
         await until(lambda: bool(server.connections) and server.connection._current is not None)
@@ -317,10 +318,10 @@ async def test_an_idle_connection_is_kept_for_its_time_and_a_busy_one_for_ever()
         go.set()
         assert (await wire.message()).status == 204
 
-        server.connection.sweep(now() + 74.0)
+        server.connection.sweep(now() + 740.0)
         await wire.send(GET)
         assert (await wire.message()).status == 204
-        server.connection.sweep(now() + 76.0)
+        server.connection.sweep(now() + 751.0)
         assert await wire.ended()
 
 
