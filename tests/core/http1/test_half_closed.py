@@ -230,8 +230,11 @@ async def test_a_streamed_answer_goes_on_as_long_as_it_makes_progress() -> None:
         await wire.head()
         await half_closed(rig.server)
         for _ in range(3):
+            before = rig.server.connection.deadline
+            await until(lambda: now() + PATIENT.half_close_s > before)  # noqa: B023 - it waits here
             pieces.put_nowait(b"abc")
             assert await wire.read(8) == b"3\r\nabc\r\n"
+            assert rig.server.connection.deadline > before
             rig.server.connection.sweep(now() + 90.0)
             await turns()
         pieces.put_nowait(b"")
