@@ -15,7 +15,7 @@ from meshwright.traffic.pool import Pool, PoolLimits
 from meshwright_sdk import ConnectError, OverloadError, Tasks, UpstreamTimeoutError, parse_origin
 from meshwright_sdk.testing import make_request
 from tests.core.http1.line import take
-from tests.core.http1.wire import Script, ScriptedUpstream, Wire, listening_socket, scripted_upstream, turns, until
+from tests.core.http1.wire import Script, ScriptedUpstream, Wire, scripted_upstream, turns, until
 from tests.ports import free_port
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
@@ -198,10 +198,7 @@ async def test_a_connection_that_closes_as_soon_as_it_is_open_was_none() -> None
 
 
 async def test_an_endpoint_that_refuses_is_a_connect_error_and_the_next_in_the_queue_tries_too() -> None:
-    bound = listening_socket()
-    port = bound.getsockname()[1]
-    bound.close()
-    pool = Pool(parse_origin(f"http://127.0.0.1:{port}"), PoolLimits(max_connections=1))
+    pool = Pool(parse_origin(f"http://127.0.0.1:{free_port()}"), PoolLimits(max_connections=1))
     outcomes = await asyncio.gather(*(take(pool) for _ in range(3)), return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [ConnectError] * 3
     assert (pool.open, pool.connects, pool.connect_failures) == (0, 3, 3)
