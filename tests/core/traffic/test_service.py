@@ -28,9 +28,10 @@ from meshwright_sdk import (
     ProtocolError,
     Request,
     ResetError,
+    SideWork,
 )
 from meshwright_sdk.balancing import AnyBalancer
-from meshwright_sdk.testing import make_request
+from meshwright_sdk.testing import ManualClock, make_request
 from tests.core.http1.wire import Message, ScriptedUpstream, Wire, scripted_upstream, turns, until
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
@@ -91,6 +92,7 @@ async def make_service(
         discovery=discovery,
         limits=PoolLimits(),
         metrics=metrics or Metrics(),
+        side_work=SideWork(ManualClock().monotonic),  # no turn has more steps because it was late
         host=host,
     )
 
