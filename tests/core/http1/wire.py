@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from meshwright_sdk import Headers
 
-WAIT_S = 60.0
+WAIT_S = 45.0
 """How long a test waits for what has to come; only a failing test waits that long."""
 
 _LOOKS = 30
