@@ -23,7 +23,8 @@ PROBE_S = 2
 SETTLE_S = 0.5
 SLOW_MS = 2_000
 ASKED = [f'meshwright_requests_total{{route="all",status_class="{status}xx"}}' for status in (2, 4, 5)]
-"""What became of requests to a service that only fails: 499 for a client that is gone before its answer."""
+"""What became of requests to a service that only fails: 499 for a client that is gone before its answer. 200 is for the
+probe that waited for the gateway, which its budget counts too."""
 FAST_MS = 10
 
 DEAD_ENDPOINT = """
